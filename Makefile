@@ -1,0 +1,51 @@
+# Bramley. Everything sets itself up: only Python 3.11 or newer is needed. ARGS="…" is passed on.
+#
+#   make demo    run the whole story on this machine: devices enroll, are pushed, renew, are refused when they should be
+#   make test    run the tests
+#   make lint    ruff, mypy, import contracts
+#   make bench   measure the hot paths
+#   make docs    build the documentation into site/
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+READY := $(VENV)/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench docs clean
+
+help:
+	@sed -n 's/^#   //p' $(MAKEFILE_LIST)
+
+# uv installs exactly what uv.lock says; without uv, pip installs the same versions from an export of it.
+$(READY): pyproject.toml uv.lock requirements.txt
+	@if command -v uv >/dev/null 2>&1; then \
+		uv sync --quiet --locked --python $(PYTHON); \
+	else \
+		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Bramley needs Python 3.11 or newer; PYTHON=… names one." >&2; exit 2; }; \
+		$(PYTHON) -m venv $(VENV) && \
+		$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt && \
+		$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; \
+	fi
+	@touch $@
+
+demo: $(READY)
+	$(VENV)/bin/bramley demo $(ARGS)
+
+test: $(READY)
+	$(VENV)/bin/python -m pytest -n auto $(ARGS)
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(READY)
+	$(VENV)/bin/python -m tests.bench $(ARGS)
+
+docs: $(READY)
+	$(VENV)/bin/mkdocs build --strict $(ARGS)
+
+clean:
+	rm -rf $(VENV) site dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,1 @@
+"""Clients of Apple's services. Nothing here reads or writes the database: callers decide what an answer means."""

@@ -1,0 +1,67 @@
+"""From the arguments to the exit code, with every error told in one line.
+
+0 done, 1 a check found something, 2 bad input or usage, 3 outside trouble or a bug, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+
+import typer
+from typer.main import get_command
+
+from bramley.cli import output
+from bramley.cli.program import PROGRAM, app
+from bramley.cli.session import Invocation
+from bramley.errors import BadInput, BramleyError, OutsideTrouble
+
+DONE, FOUND, BAD_INPUT, TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command with these arguments, by default those of the process, and returns the exit code."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    # Read here as well as by the parser, which may be what fails.
+    as_json = "--json" in arguments
+    try:
+        code = get_command(app).main(list(arguments), prog_name=PROGRAM, standalone_mode=False, obj=Invocation())
+    except BramleyError as error:
+        output.tell_error(error.message, error.advice, as_json=as_json)
+        return _exit_code(error)
+    except typer.TyperException as error:
+        return _usage(error, as_json=as_json)
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has left; Python must not complain about it when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FOUND
+    except Exception as error:
+        traceback.print_exc()
+        output.tell_error(
+            f"This is a bug in Bramley: {type(error).__name__}: {error}",
+            "Please report it with the lines above, which hold no secrets.",
+            as_json=as_json,
+        )
+        return TROUBLE
+    return code if isinstance(code, int) else DONE
+
+
+def _usage(error: typer.TyperException, *, as_json: bool) -> int:
+    message = error.format_message()
+    if message:  # empty where the help was shown instead
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context is not None else PROGRAM
+        output.tell_error(message, f"`{path} --help` explains.", as_json=as_json)
+    return BAD_INPUT
+
+
+def _exit_code(error: BramleyError) -> int:
+    if isinstance(error, BadInput):
+        return BAD_INPUT
+    from bramley.storage.errors import StorageError  # only once something has gone wrong: `--help` stays quick
+
+    return TROUBLE if isinstance(error, OutsideTrouble | StorageError) else BAD_INPUT

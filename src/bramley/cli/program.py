@@ -1,0 +1,84 @@
+"""The command's nouns, and how one is loaded when it is used: `bramley --help` imports none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command
+
+from bramley import __version__
+from bramley.cli.verbs import ConfigOption, DataOption, JSONOption
+
+PROGRAM = "bramley"
+
+NOUNS = {
+    "serve": ("serve", "Start the server; the first start makes the installation."),
+    "device": ("device", "Devices: list, show, send commands, wake."),
+    "enroll": ("enroll", "Bring devices in."),
+    "identity": ("identity", "Device identities: renew, revoke."),
+    "certs": ("certs", "Certificates: what there is, when it ends, whose turn it is."),
+    "push": ("push", "The push certificate."),
+    "admin": ("admin", "Who may call the API."),
+    "events": ("events", "What happened: who, when, what."),
+    "settings": ("settings", "Every setting with the value in force."),
+    "simulate": ("simulate", "Simulated devices, and a stand-in for Apple's push service."),
+    "demo": ("demo", "A whole fleet on this machine, in a minute."),
+}
+"""Name: the module below bramley.cli that holds it as `app`, and what the list of commands says of it."""
+
+
+class Nouns(TyperGroup):
+    """The root: lists nouns by the table above, and imports one when it is called by name."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(NOUNS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stand-in that knows the noun's summary and nothing else; None for a name that is no noun."""
+        if cmd_name not in NOUNS:
+            return None
+        return TyperCommand(cmd_name, help=NOUNS[cmd_name][1])
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        self.commands = {name: self.get_command(ctx, name) for name in NOUNS}  # for the suggestions after a typing error
+        name, found, rest = super().resolve_command(ctx, args)
+        return name, (load(name) if found is not None and name is not None else None), rest
+
+
+def load(noun: str) -> Any:
+    """The command of a noun, with its verbs."""
+    module, summary = NOUNS[noun]
+    command = get_command(import_module(f"bramley.cli.{module}").app)
+    command.name = noun
+    command.help = command.help or summary
+    return command
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"{PROGRAM} {__version__}")
+        raise typer.Exit
+
+
+app = typer.Typer(
+    name=PROGRAM, cls=Nouns, no_args_is_help=True, pretty_exceptions_enable=False, help="An Apple MDM server that keeps its certificates."
+)
+
+
+@app.callback()
+def root(
+    data: DataOption = None,
+    config: ConfigOption = None,
+    as_json: JSONOption = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.", expose_value=False)
+    ] = False,
+) -> None:
+    """An Apple MDM server that looks after its own certificates.
+
+    Most verbs open the data folder and work whether the server runs or not; a running server notices within a second.
+    """

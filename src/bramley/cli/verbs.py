@@ -1,0 +1,87 @@
+"""What every verb has in common: the options --data, --config and --json, before or after the verb's name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperCommand
+from typer.main import get_command
+
+
+def _set_data(ctx: typer.Context, value: Path | None) -> None:
+    if value is not None:
+        ctx.obj = replace(ctx.obj, data=value)
+
+
+def _set_config(ctx: typer.Context, value: Path | None) -> None:
+    if value is not None:
+        ctx.obj = replace(ctx.obj, config=value)
+
+
+def _set_json(ctx: typer.Context, value: bool) -> None:
+    if value:
+        ctx.obj = replace(ctx.obj, as_json=True)
+
+
+_COMMON = "Everywhere"
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help="The data folder (BRAMLEY_DATA; by default ~/.local/share/bramley).",
+        callback=_set_data,
+        expose_value=False,
+        rich_help_panel=_COMMON,
+    ),
+]
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        metavar="FILE",
+        help="The settings file, TOML (BRAMLEY_CONFIG).",
+        callback=_set_config,
+        expose_value=False,
+        rich_help_panel=_COMMON,
+    ),
+]
+JSONOption = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print JSON, for machines.", callback=_set_json, expose_value=False, rich_help_panel=_COMMON
+    ),
+]
+
+YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")]
+
+
+class Verb(TyperCommand):
+    """A command with the common options after its own."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params += get_command(_common).params
+
+
+def noun(summary: str) -> typer.Typer:
+    """A group of verbs."""
+    return typer.Typer(help=summary, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+
+
+def sole(summary: str) -> typer.Typer:
+    """A noun that is its own verb."""
+    return typer.Typer(help=summary, pretty_exceptions_enable=False, add_completion=False)
+
+
+_common = typer.Typer(add_completion=False)
+
+
+@_common.command()
+def _options(data: DataOption = None, config: ConfigOption = None, as_json: JSONOption = False) -> None:
+    """Only a carrier of the three options."""

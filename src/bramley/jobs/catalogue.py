@@ -1,0 +1,38 @@
+"""Which handler takes which kind of job."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from bramley.jobs import housekeeping, renewal
+from bramley.jobs.housekeeping import Housekeeping
+from bramley.jobs.push import Pusher
+from bramley.jobs.renewal import Renewals
+from bramley.jobs.runner import Periodic, Runner
+from bramley.operations.identities import RENEWAL_ANSWERED
+from bramley.operations.live import Live
+from bramley.operations.pushing import PUSH_JOB
+
+
+def runner(live: Live, pusher: Pusher) -> Runner:
+    """The runner with every kind of job that Bramley has."""
+    renewals, upkeep = Renewals(live), Housekeeping(live)
+    return Runner(
+        live.installation.store,
+        live.installation.clock,
+        {
+            PUSH_JOB: pusher,
+            RENEWAL_ANSWERED: renewals.answered,
+            renewal.RENEW_DUE: renewals.renew_due,
+            renewal.RETIRE_SUPERSEDED: renewals.retire_superseded,
+            renewal.RETIRE_IDENTITIES: renewals.retire_identities,
+            housekeeping.OWN_CERTIFICATES: upkeep.own_certificates,
+            housekeeping.SWEEP: upkeep.sweep,
+        },
+        [
+            Periodic(renewal.RENEW_DUE, timedelta(hours=1)),
+            Periodic(renewal.RETIRE_SUPERSEDED, timedelta(hours=1)),
+            Periodic(housekeeping.OWN_CERTIFICATES, timedelta(hours=12)),
+            Periodic(housekeeping.SWEEP, timedelta(days=1)),
+        ],
+    )

@@ -1,0 +1,137 @@
+"""Authenticate: an enrollment begins, or goes on with a renewed identity.
+
+Which of the two is decided by why the presented identity was issued, never by the message: a wiped device must not inherit
+what was meant for the one before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from bramley.mdm.binding import AuthenticatedDevice
+from bramley.mdm.errors import Refusal, Refused
+from bramley.mdm.messages import Authenticate
+from bramley.mdm.records import device_enrollment, end, end_channels, event, require_topic
+from bramley.model.enrollments import Enrollment, EnrollmentState, Purpose
+from bramley.model.events import EventKind
+from bramley.model.jobs import Job
+from bramley.storage.protocols import Tx
+
+RETIRE_IDENTITIES: Final = "retire-identities"
+"""The job that ends the identities of a replaced enrollment; its argument is `enrollment_key`."""
+
+_GUARDED: Final = frozenset({EnrollmentState.ACTIVE, EnrollmentState.QUARANTINED})
+
+
+def handle(tx: Tx, device: AuthenticatedDevice, message: Authenticate, *, now: datetime, topics: Collection[str]) -> None:
+    """Stores what the device says of itself, and decides whether it starts afresh.
+
+    An identity issued to enroll, on its first use, makes the enrollment pending: queue, bootstrap token and unlock token of
+    an earlier life under the same key are gone. It takes the place of another enrollment of the same device only where that
+    one is not in use, or where the enrollment's link names this device. The same Authenticate again changes nothing but
+    attributes, and so does one by an identity issued to renew. A quarantined enrollment stays quarantined.
+
+    Raises Refused: TOPIC_MISMATCH, NOT_THIS_DEVICE, DEVICE_TAKEN.
+    """
+    enrollment = device_enrollment(tx, device)
+    require_topic(message.topic, topics)
+    if device.presented.purpose is Purpose.RENEW:
+        _require_same(enrollment, message)
+    elif enrollment.id is None or enrollment.state is EnrollmentState.CHECKED_OUT:
+        _require_link_allows(tx, enrollment, message)
+        _take_over(tx, device, enrollment, message, now)
+        enrollment = _afresh(enrollment, message)
+    elif enrollment.state in _GUARDED and device.is_first_use:
+        end_channels(tx, enrollment, now)
+        enrollment = _afresh(enrollment, message)
+    else:
+        _require_same(enrollment, message)
+    tx.enrollments.update(_described(enrollment, message, now))
+    detail = {"purpose": device.presented.purpose, "serial_number": message.serial_number, "os_version": message.os_version}
+    tx.events.append(event(EventKind.ENROLLMENT_AUTHENTICATED, device, now, detail=detail))
+
+
+def _require_same(enrollment: Enrollment, message: Authenticate) -> None:
+    """Refused unless device and push topic are the enrollment's: neither can change while it goes on."""
+    if enrollment.id != message.sender.device:
+        raise Refused(
+            Refusal.NOT_THIS_DEVICE,
+            f"The identity was issued for {enrollment.id}; {message.sender.device} came with it.",
+        )
+    if enrollment.topic != message.topic:
+        raise Refused(
+            Refusal.TOPIC_MISMATCH,
+            f"Expected the push topic {enrollment.topic}, as at enrollment; {message.topic[:255]!r} came.",
+        )
+
+
+def _require_link_allows(tx: Tx, enrollment: Enrollment, message: Authenticate) -> None:
+    link = tx.links.get(enrollment.link_id) if enrollment.link_id else None
+    if link is not None and link.udid is not None and not _names(link.udid, message):
+        raise Refused(
+            Refusal.NOT_THIS_DEVICE,
+            f"The enrollment link is for {link.udid}; {message.sender.device} came with it.",
+            advice="Make a link for that device, or one that names none.",
+        )
+
+
+def _take_over(tx: Tx, device: AuthenticatedDevice, enrollment: Enrollment, message: Authenticate, now: datetime) -> None:
+    """Ends the device's other enrollment, if there is one that may be ended."""
+    other = tx.enrollments.by_id(message.sender.device)
+    if other is None or other.key == enrollment.key:
+        return
+    link = tx.links.get(enrollment.link_id) if enrollment.link_id else None
+    named = link is not None and link.udid is not None and _names(link.udid, message)
+    if other.state in _GUARDED and not named:
+        raise Refused(
+            Refusal.DEVICE_TAKEN,
+            f"{message.sender.device} is enrolled and {other.state}; another identity asks for its place.",
+            advice="If the device was wiped, make an enrollment link that names its UDID; if not, somebody pretends to be it.",
+        )
+    end(tx, other, now)
+    args = {"enrollment_key": other.key}
+    job = Job(RETIRE_IDENTITIES, run_at=now, created_at=now, args=args, dedup_key=f"{RETIRE_IDENTITIES}:{other.key}")
+    tx.jobs.add(job)
+    detail = {"replaced_by": enrollment.key, "was": other.state}
+    tx.events.append(event(EventKind.ENROLLMENT_REPLACED, device, now, key=other.key, detail=detail))
+
+
+def _afresh(enrollment: Enrollment, message: Authenticate) -> Enrollment:
+    """The enrollment before its first TokenUpdate: nothing that an earlier life has left."""
+    quarantined = enrollment.state is EnrollmentState.QUARANTINED
+    return replace(
+        enrollment,
+        id=message.sender.device,
+        udid=None if message.sender.is_user_enrollment else message.sender.device,
+        enrollment_id=message.sender.device if message.sender.is_user_enrollment else None,
+        state=EnrollmentState.QUARANTINED if quarantined else EnrollmentState.PENDING,
+        topic=message.topic,
+        push_token=None,
+        push_magic=None,
+        push_stopped_at=None,
+        unlock_token=None,
+        bootstrap_token=None,
+        enrolled_at=None,
+    )
+
+
+def _described(enrollment: Enrollment, message: Authenticate, now: datetime) -> Enrollment:
+    """With what the device says of itself; what it leaves out stays as it was."""
+    return replace(
+        enrollment,
+        changed_at=now,
+        serial_number=message.serial_number or enrollment.serial_number,
+        device_name=message.device_name or enrollment.device_name,
+        model=message.model or enrollment.model,
+        product_name=message.product_name or enrollment.product_name,
+        os_version=message.os_version or enrollment.os_version,
+        build_version=message.build_version or enrollment.build_version,
+    )
+
+
+def _names(udid: str, message: Authenticate) -> bool:
+    """Whether this is the device of that UDID, which an operator may have typed in either case."""
+    return not message.sender.is_user_enrollment and udid.casefold() == message.sender.device.casefold()

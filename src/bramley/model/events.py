@@ -1,0 +1,58 @@
+"""What happened: append-only, who, when, what, no secrets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from bramley.model.enrollments import EnrollmentKey
+from bramley.model.lineages import VersionID
+
+
+class EventKind(StrEnum):
+    """`source:subject:action`; a new one gets a line in docs/reference/events.md, which a test compares."""
+
+    SERVER_STARTED = "server:process:started"
+    SERVER_INITIALIZED = "server:data:initialized"
+    ADMIN_TOKEN_CREATED = "admin:token:created"  # noqa: S105 - an event, not a secret
+    ADMIN_REFUSED = "admin:token:refused"
+    KEY_CREATED = "key:private:created"
+    CERTIFICATE_ISSUED = "certificate:version:issued"
+    CERTIFICATE_IMPORTED = "certificate:version:imported"
+    CERTIFICATE_ACTIVATED = "certificate:version:activated"
+    CERTIFICATE_SUPERSEDED = "certificate:version:superseded"
+    CERTIFICATE_RETIRED = "certificate:version:retired"
+    CERTIFICATE_REVOKED = "certificate:version:revoked"
+    RENEWAL_STARTED = "certificate:renewal:started"
+    LINK_CREATED = "enrollment:link:created"
+    PROFILE_FETCHED = "enrollment:profile:fetched"
+    ENROLLMENT_AUTHENTICATED = "enrollment:device:authenticated"
+    ENROLLMENT_ACTIVATED = "enrollment:device:activated"
+    ENROLLMENT_REPLACED = "enrollment:device:replaced"
+    ENROLLMENT_CHECKED_OUT = "enrollment:device:checked-out"
+    BOOTSTRAP_TOKEN_SET = "enrollment:bootstrap-token:set"  # noqa: S105 - an event, not a secret
+    BOOTSTRAP_TOKEN_DELETED = "enrollment:bootstrap-token:deleted"  # noqa: S105 - an event, not a secret
+    BOOTSTRAP_TOKEN_READ = "enrollment:bootstrap-token:read"  # noqa: S105 - an event, not a secret
+    DEVICE_REFUSED = "device:request:refused"
+    SCEP_REFUSED = "scep:request:refused"
+    COMMAND_QUEUED = "command:queue:added"
+    COMMAND_ANSWERED = "command:answer:stored"
+    COMMANDS_CANCELLED = "command:queue:cancelled"
+    PUSH_TOKEN_DEAD = "push:token:dead"  # noqa: S105 - an event, not a secret
+    PUSH_TOPIC_PAUSED = "push:topic:paused"
+    PUSH_TOPIC_RESUMED = "push:topic:resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened. `actor` is `admin:NAME`, `device:ID`, `job:KIND`, `cli` or `server`; `detail` is JSON-able."""
+
+    at: datetime
+    kind: EventKind
+    actor: str
+    enrollment_key: EnrollmentKey | None = None
+    version_id: VersionID | None = None
+    detail: Mapping[str, object] = field(default_factory=dict)
+    id: int | None = None

@@ -1,0 +1,74 @@
+"""Looking devices up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from bramley.model.commands import Command
+from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState
+from bramley.model.lineages import Version
+from bramley.operations.errors import NotFound
+from bramley.operations.installation import Installation
+from bramley.storage.protocols import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDetail:
+    """One enrollment with all that hangs on it; identities oldest first, commands newest first."""
+
+    enrollment: Enrollment
+    channels: Sequence[Enrollment]
+    identities: Sequence[Version]
+    commands: Sequence[Command]
+
+
+def resolve(tx: Tx, device: str) -> Enrollment:
+    """The enrollment by UDID, EnrollmentID, `parent:user`, or our key; NotFound otherwise."""
+    found = tx.enrollments.latest_by_id(EnrollmentID(device)) or tx.enrollments.get(EnrollmentKey(device))
+    if found is None:
+        raise NotFound(f"There is no device {device!r}.", advice="`bramley device list` shows what there is.")
+    return found
+
+
+async def listing(
+    installation: Installation,
+    *,
+    state: EnrollmentState | None = None,
+    search: str | None = None,
+    limit: int = 100,
+    after: EnrollmentKey | None = None,
+) -> Sequence[Enrollment]:
+    """Devices and user channels, in order of key. Profiles that were fetched and never used are left out unless asked for."""
+    found: list[Enrollment] = []
+    while len(found) < limit:
+        page = await installation.store.read(partial(_page, state=state, search=search, limit=limit, after=after))
+        found += [e for e in page if e.id is not None or state is EnrollmentState.PENDING]
+        if len(page) < limit:
+            break
+        after = page[-1].key
+    return found[:limit]
+
+
+def _page(
+    tx: Tx, *, state: EnrollmentState | None, search: str | None, limit: int, after: EnrollmentKey | None
+) -> Sequence[Enrollment]:
+    return tx.enrollments.find(state=state, search=search, limit=limit, after=after)
+
+
+async def show(installation: Installation, device: str) -> DeviceDetail:
+    """One device; NotFound where there is none of this name."""
+
+    def read(tx: Tx) -> DeviceDetail:
+        enrollment = resolve(tx, device)
+        owner = enrollment.parent or enrollment.key
+        versions = [tx.lineages.version(binding.version_id) for binding in tx.enrollments.bindings(owner)]
+        return DeviceDetail(
+            enrollment,
+            tx.enrollments.channels(enrollment.key),
+            [version for version in versions if version is not None],
+            tx.commands.history(enrollment.key),
+        )
+
+    return await installation.store.read(read)

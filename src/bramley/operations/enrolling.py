@@ -1,0 +1,125 @@
+"""How devices come in: links for people, and the signed enrollment profile behind each."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from bramley.model import ids
+from bramley.model.enrollments import Challenge, Enrollment, EnrollmentKey, EnrollmentLink, EnrollmentState, Purpose
+from bramley.model.events import Event, EventKind
+from bramley.operations.errors import Invalid, LinkUnusable, NotFound, NotReady
+from bramley.operations.installation import Installation
+from bramley.operations.live import Live, Snapshot
+from bramley.pki.scep import challenge as challenges
+from bramley.profiles.enrollment import EnrollmentProfileSettings, enrollment_profile
+from bramley.profiles.sign import sign
+from bramley.storage.protocols import Tx
+
+IDENTIFIER_PREFIX = "bramley"
+"""Begins every PayloadIdentifier, and may never change: a later profile takes the place of an earlier one by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class CreatedLink:
+    """A new link; its URL is shown once, since only a hash of the secret part is kept."""
+
+    link: EnrollmentLink
+    url: str
+
+
+async def create_link(
+    installation: Installation, *, label: str, uses: int, expires_in: timedelta, udid: str | None = None, actor: str
+) -> CreatedLink:
+    """A link for `uses` devices. With `udid` only that device may use it, even to take its own active enrollment's place."""
+    if uses < 1 or (udid is not None and uses != 1):
+        raise Invalid("A link is for at least one device, and a link for one UDID is for exactly one.")
+    if expires_in <= timedelta(0):
+        raise Invalid("A link must expire in the future.")
+    now = installation.clock.now()
+    token = secrets.token_urlsafe(24)
+    link = EnrollmentLink(ids.fresh(now), _digest(token), label, now, now + expires_in, uses, udid=udid)
+
+    def add(tx: Tx) -> None:
+        tx.links.add(link)
+        detail = {"link": link.id, "label": label, "uses": uses, "udid": udid}
+        tx.events.append(Event(now, EventKind.LINK_CREATED, actor, detail=detail))
+
+    await installation.store.run(add)
+    return CreatedLink(link, f"{installation.url}/enroll/{token}")
+
+
+async def profile_for_link(live: Live, token: str) -> bytes:
+    """The signed enrollment profile for whoever holds the link, with a fresh challenge for a fresh enrollment.
+
+    NotFound for an unknown link, LinkUnusable for an expired or used-up one, NotReady without a push certificate.
+    """
+    installation, snapshot = live.installation, live.current()
+    now = installation.clock.now()
+    topic = only_topic(snapshot)
+    key = EnrollmentKey(ids.fresh(now))
+    issued = new_challenge(key, Purpose.ENROLL, now, timedelta(hours=installation.settings.scep.challenge_hours))
+
+    def begin(tx: Tx) -> None:
+        link = tx.links.by_hash(_digest(token))
+        if link is None:
+            raise NotFound("There is no such enrollment link.", advice="Ask whoever sent it for a new one.")
+        require_usable(link, now)
+        tx.enrollments.add(Enrollment(key, EnrollmentState.PENDING, now, now, link_id=link.id, topic=topic))
+        tx.challenges.add(issued.challenge)
+        tx.events.append(Event(now, EventKind.PROFILE_FETCHED, "device:", key, detail={"link": link.id}))
+
+    await installation.store.run(begin)
+    return signed_profile(installation, snapshot, issued, topic, now)
+
+
+@dataclass(frozen=True, slots=True)
+class NewChallenge:
+    """A challenge with its secret, which goes into a profile and nowhere else."""
+
+    challenge: Challenge
+    secret: str = field(repr=False)
+
+
+def new_challenge(key: EnrollmentKey, purpose: Purpose, now: datetime, life: timedelta) -> NewChallenge:
+    """A one-time challenge for this enrollment and purpose; nothing is stored yet."""
+    secret = challenges.new_secret()
+    return NewChallenge(Challenge(ids.fresh(now), challenges.digest(secret), key, purpose, now, now + life), secret)
+
+
+def signed_profile(installation: Installation, snapshot: Snapshot, issued: NewChallenge, topic: str, now: datetime) -> bytes:
+    """The enrollment profile of the challenge's enrollment, signed by the profile signer (DER CMS)."""
+    organization, key = installation.settings.organization, issued.challenge.enrollment_key
+    profile = enrollment_profile(
+        EnrollmentProfileSettings(organization, installation.url, topic, IDENTIFIER_PREFIX),
+        enrollment_key=key,
+        scep_url=f"{installation.url}/scep",
+        challenge_id=issued.challenge.id,
+        challenge=issued.secret,
+        common_name=key,
+        anchors=[snapshot.authorities.root.authority.certificate],
+    )
+    signer = snapshot.signer
+    return sign(profile.to_bytes(), certificate=signer.certificate, key=signer.key, chain=signer.chain, now=now)
+
+
+def require_usable(link: EnrollmentLink, now: datetime) -> None:
+    """LinkUnusable where the link has expired or has no use left."""
+    if now > link.expires_at:
+        raise LinkUnusable(f"This enrollment link expired on {link.expires_at:%Y-%m-%d %H:%M} UTC.", advice="Ask for a new one.")
+    if link.uses >= link.uses_allowed:
+        raise LinkUnusable("This enrollment link is used up.", advice="Ask for a new one.")
+
+
+def only_topic(snapshot: Snapshot) -> str:
+    """The topic to enroll under."""
+    topics = sorted(snapshot.topics)
+    if not topics:
+        raise NotReady("No device can enroll: there is no push certificate yet.", advice="`bramley push import` brings one in.")
+    return topics[0]
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

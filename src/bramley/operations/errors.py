@@ -1,0 +1,33 @@
+"""What an operation says no to."""
+
+from __future__ import annotations
+
+from bramley.errors import BadInput, BramleyError
+
+
+class OperationError(BramleyError):
+    """An operation was not carried out; nothing was changed."""
+
+
+class NotFound(OperationError, BadInput):
+    """What was named does not exist here."""
+
+
+class Invalid(OperationError, BadInput):
+    """What was given cannot be used."""
+
+
+class Conflict(OperationError, BadInput):
+    """It is not possible in the state things are in."""
+
+
+class NotReady(OperationError):
+    """The installation lacks something first."""
+
+
+class LinkUnusable(OperationError):
+    """An enrollment link that is expired or used up."""
+
+
+class TopicWouldChange(Conflict):
+    """A push certificate of another topic than the enrolled devices': every one of them would be lost."""

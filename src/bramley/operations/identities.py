@@ -1,0 +1,153 @@
+"""The life of a device identity after it was issued: first use, renewal, retirement, revocation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from bramley.lifecycle import states
+from bramley.mdm.binding import AuthenticatedDevice
+from bramley.mdm.commands import InstallProfile
+from bramley.model.commands import Command
+from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState, Purpose
+from bramley.model.events import Event, EventKind
+from bramley.model.kinds import Kind
+from bramley.model.lineages import Version, VersionState
+from bramley.operations import certificates, commands, devices, enrolling, pushing, records
+from bramley.operations.errors import Conflict, NotFound
+from bramley.operations.installation import Installation
+from bramley.operations.live import Live
+from bramley.storage.protocols import Tx
+
+RENEWAL_ANSWERED = "renewal-answered"
+"""The job that the answer to a renewal's InstallProfile releases."""
+
+
+def first_use(tx: Tx, device: AuthenticatedDevice, *, now: datetime) -> None:
+    """An issued identity was seen for the first time: it is the active one now, the one before is superseded.
+
+    Belongs after what the device asked for, in the same transaction: until then its request is the first.
+    """
+    presented = device.presented
+    version = tx.lineages.version(presented.version_id)
+    if version is None or version.state not in {VersionState.ISSUED, VersionState.DISTRIBUTED}:
+        return  # another request was faster
+    actor = f"device:{device.sender.device}"
+    records.promote(tx, version, now=now, actor=actor, enrollment=presented.enrollment_key)
+
+
+async def renew(live: Live, device: str, *, actor: str) -> Command:
+    """Sends the device its enrollment profile with a fresh challenge whose purpose is renewal; what to wait for.
+
+    A renewal that is still unanswered is withdrawn first: one silent command never blocks the next try.
+    """
+    installation, snapshot = live.installation, live.current()
+    now = installation.clock.now()
+    enrollment = await installation.store.read(lambda tx: _renewable(tx, device))
+    topic = enrollment.topic or enrolling.only_topic(snapshot)
+    life = timedelta(days=installation.settings.scep.renewal_challenge_days)
+    issued = enrolling.new_challenge(enrollment.key, Purpose.RENEW, now, life)
+    profile = enrolling.signed_profile(installation, snapshot, issued, topic, now)
+
+    def start(tx: Tx) -> Command:
+        current = _renewable(tx, enrollment.key)
+        for earlier in commands.pending_of(tx, current.key, RENEWAL_ANSWERED):
+            tx.commands.withdraw(current.key, earlier.uuid, now)
+        tx.challenges.void(current.key, Purpose.RENEW, now)
+        tx.challenges.add(issued.challenge)
+        command = commands.queue(
+            tx,
+            installation.sealer,
+            current,
+            InstallProfile(profile),
+            actor=actor,
+            now=now,
+            job_on_answer=RENEWAL_ANSWERED,
+        )
+        detail = {"command": command.uuid}
+        tx.events.append(Event(now, EventKind.RENEWAL_STARTED, actor, current.key, detail=detail))
+        pushing.add_job(tx, current.key, now)
+        return command
+
+    return await installation.store.run(start)
+
+
+async def revoke(installation: Installation, name: str, *, reason: str, actor: str) -> Sequence[Version]:
+    """Revokes every live identity of a device, or the one with a serial number; effective at the next request.
+
+    A device without a live identity cannot speak to us again, so its enrollment ends and its commands are cancelled.
+    """
+    now = installation.clock.now()
+
+    def act(tx: Tx) -> Sequence[Version]:
+        enrollment, doomed = _targets(tx, name)
+        if not doomed:
+            raise Conflict(f"{name} has no live identity to revoke.")
+        key = enrollment.key
+        revoked = [records.move(tx, v, VersionState.REVOKED, now=now, actor=actor, reason=reason, enrollment=key) for v in doomed]
+        if not any(version.state in states.LIVE for version in _identities(tx, key)):
+            tx.challenges.void(key, Purpose.RENEW, now)
+            tx.challenges.void(key, Purpose.ENROLL, now)
+            end(tx, enrollment, now=now, actor=actor)
+        return revoked
+
+    return await installation.store.run(act)
+
+
+def end(tx: Tx, enrollment: Enrollment, *, now: datetime, actor: str) -> None:
+    """Ends an enrollment and its channels: nothing is sent any more, and its place is free."""
+    for one in (enrollment, *tx.enrollments.channels(enrollment.key)):
+        if one.state is not EnrollmentState.CHECKED_OUT:
+            tx.enrollments.update(replace(one, state=EnrollmentState.CHECKED_OUT, changed_at=now))
+    cancelled = tx.commands.cancel(enrollment.key, now)
+    tx.events.append(Event(now, EventKind.ENROLLMENT_CHECKED_OUT, actor, enrollment.key, detail={"cancelled": cancelled}))
+
+
+def retire_all(tx: Tx, key: EnrollmentKey, *, now: datetime, actor: str) -> int:
+    """Retires every live identity of an enrollment that has ended; how many."""
+    live = [version for version in _identities(tx, key) if version.state in states.LIVE]
+    for version in live:
+        records.move(tx, version, VersionState.RETIRED, now=now, actor=actor, reason="enrollment ended", enrollment=key)
+    return len(live)
+
+
+async def retire_superseded(installation: Installation, *, actor: str, limit: int = 500) -> int:
+    """Retires identities that were superseded longer ago than the grace; how many."""
+    now = installation.clock.now()
+    before = now - timedelta(hours=installation.settings.identity.grace_hours)
+
+    def act(tx: Tx) -> int:
+        old = tx.lineages.changed_before(Kind.DEVICE_IDENTITY, VersionState.SUPERSEDED, before, limit)
+        for version in old:
+            records.move(tx, version, VersionState.RETIRED, now=now, actor=actor, reason="replaced")
+        return len(old)
+
+    return await installation.store.run(act)
+
+
+def _renewable(tx: Tx, device: str) -> Enrollment:
+    enrollment = devices.resolve(tx, device)
+    if enrollment.parent is not None:
+        raise Conflict(f"{device} is a user channel: the identity is its device's.", advice="Renew the device's.")
+    if enrollment.state is not EnrollmentState.ACTIVE:
+        raise Conflict(f"{device} is {enrollment.state}; only an active device can be sent a renewal.")
+    return enrollment
+
+
+def _identities(tx: Tx, key: EnrollmentKey) -> list[Version]:
+    versions = (tx.lineages.version(binding.version_id) for binding in tx.enrollments.bindings(key))
+    return [version for version in versions if version is not None]
+
+
+def _targets(tx: Tx, name: str) -> tuple[Enrollment, list[Version]]:
+    try:
+        enrollment = devices.resolve(tx, name)
+    except NotFound:
+        version = certificates.find(tx, name)
+        binding = tx.enrollments.binding(version.sha256 or "")
+        found = tx.enrollments.get(binding.enrollment_key) if binding else None
+        if found is None:
+            raise Conflict(f"The certificate {name} is not a device identity.") from None
+        return found, [version] if version.state in states.FOLLOWS and version.state in states.LIVE else []
+    return enrollment, [v for v in _identities(tx, enrollment.parent or enrollment.key) if v.state in states.LIVE]

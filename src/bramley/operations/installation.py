@@ -1,0 +1,191 @@
+"""An installation of Bramley: a data folder with a database, the key that seals its secrets, and its public URL."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from bramley.clock import Clock
+from bramley.errors import BadInput, OutsideTrouble
+from bramley.model.events import Event, EventKind
+from bramley.operations import admins, authorities, server_certificates
+from bramley.operations.errors import NotReady
+from bramley.pki import keystore
+from bramley.pki.keystore import KeyEncryptionKey, Sealer
+from bramley.settings import Settings
+from bramley.storage.protocols import Store, Tx
+from bramley.storage.sqlite import open_store
+
+SEALING_KEY_NOTE = "sealing-key"
+URL_NOTE = "url"
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where things lie in the data folder."""
+
+    folder: Path
+
+    @property
+    def database(self) -> Path:
+        return self.folder / "bramley.sqlite3"
+
+    @property
+    def sealing_key(self) -> Path:
+        return self.folder / "sealing.key"
+
+    @property
+    def recovery_copy(self) -> Path:
+        return self.folder / "sealing-key.recovery"
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """What every operation works on. `url` has no trailing slash."""
+
+    store: Store
+    sealer: Sealer
+    clock: Clock
+    settings: Settings
+    url: str
+
+    @property
+    def host(self) -> str:
+        """The host name in the public URL."""
+        return urlsplit(self.url).hostname or "localhost"
+
+
+class Unfinished(NotReady):
+    """A first start that was cut short before its one transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstStart:
+    """What a first start made, to be shown once."""
+
+    folder: Path
+    admin_token: str
+    recovery_copy: Path | None
+
+
+async def open_installation(settings: Settings, clock: Clock, environment: Mapping[str, str] | None = None) -> Installation:
+    """Opens what `initialize` made. NotReady where there is nothing; SealError where the key is not the one that sealed."""
+    paths = Paths(settings.data)
+    if not paths.database.exists():
+        raise NotReady(
+            f"There is no Bramley installation in {settings.data}.",
+            advice="`bramley serve` makes one; --data or BRAMLEY_DATA names another folder.",
+        )
+    key = _read_key(paths, environment)
+    store = await open_store(paths.database)
+    try:
+        key_id, url = await store.read(lambda tx: (tx.notes.get(SEALING_KEY_NOTE), tx.notes.get(URL_NOTE)))
+        if key_id is None or url is None:
+            raise Unfinished(f"The installation in {settings.data} was never finished.", advice="`bramley serve` finishes it.")
+        _require_key(key, key_id)
+        _require_url(settings, url)
+    except BaseException:
+        await store.close()
+        raise
+    return Installation(store, Sealer(key), clock, settings, url)
+
+
+async def initialize(
+    settings: Settings, clock: Clock, environment: Mapping[str, str] | None = None
+) -> tuple[Installation, FirstStart]:
+    """Makes the data folder (0700), the sealing key with its recovery copy, the database, authorities, the HTTPS and
+    profile-signing certificates, and the first admin token: all in one transaction, so a half-made installation does not exist.
+    """
+    paths = Paths(settings.data)
+    _make_folder(paths.folder)
+    recovery: Path | None = None
+    if paths.sealing_key.exists() or "BRAMLEY_SEALING_KEY" in _environment(environment):
+        key = _read_key(paths, environment)
+    else:
+        recovery = paths.recovery_copy
+        key = keystore.create_key_file(paths.sealing_key, recovery)
+    sealer = Sealer(key)
+    url = settings.url.rstrip("/") or _default_url(settings)
+    store = await open_store(paths.database)
+    now = clock.now()
+
+    def first_start(tx: Tx) -> str:
+        tx.notes.set(SEALING_KEY_NOTE, key.key_id)
+        tx.notes.set(URL_NOTE, url)
+        made = authorities.create(tx, sealer, organization=settings.organization, now=now)
+        server_certificates.ensure(
+            tx, sealer, made, host=urlsplit(url).hostname or "", organization=settings.organization, now=now
+        )
+        tx.events.append(Event(now, EventKind.SERVER_INITIALIZED, "server", detail={"url": url, "sealing_key": key.key_id}))
+        return admins.create(tx, "first", now=now, actor="server")
+
+    try:
+        token = await store.run(first_start)
+    except BaseException:
+        await store.close()
+        raise
+    return Installation(store, sealer, clock, settings, url), FirstStart(paths.folder, token, recovery)
+
+
+async def open_or_initialize(
+    settings: Settings, clock: Clock, environment: Mapping[str, str] | None = None
+) -> tuple[Installation, FirstStart | None]:
+    """Opens the installation, or makes it where there is none yet, or where its making was cut short."""
+    if Paths(settings.data).database.exists():
+        try:
+            return await open_installation(settings, clock, environment), None
+        except Unfinished:
+            pass  # nothing was committed, so nothing relies on it
+    return await initialize(settings, clock, environment)
+
+
+def _environment(environment: Mapping[str, str] | None) -> Mapping[str, str]:
+    return os.environ if environment is None else environment
+
+
+def _read_key(paths: Paths, environment: Mapping[str, str] | None) -> KeyEncryptionKey:
+    text = _environment(environment).get("BRAMLEY_SEALING_KEY")
+    return KeyEncryptionKey.from_text(text) if text else keystore.read_key_file(paths.sealing_key)
+
+
+def _require_key(key: KeyEncryptionKey, key_id: str) -> None:
+    if key.key_id != key_id:
+        raise BadInput(
+            f"This installation's secrets are sealed under the key {key_id}; the key given is {key.key_id}.",
+            advice="Put the right sealing.key back (or its recovery copy); without it the secrets cannot be opened.",
+        )
+
+
+def _require_url(settings: Settings, url: str) -> None:
+    if settings.url and settings.url.rstrip("/") != url:
+        raise BadInput(
+            f"This installation serves {url}; the settings say {settings.url}.",
+            advice="Enrolled devices can never follow to another URL (ServerURL is immutable). Set url back.",
+        )
+
+
+def _default_url(settings: Settings) -> str:
+    port = settings.listen.port
+    if port == 0:
+        raise BadInput("With listen.port = 0 the public URL cannot be guessed.", advice="Set url, or a port.")
+    host = socket.getfqdn()
+    if host in {"", "localhost.localdomain"} or host.endswith(".arpa"):
+        host = socket.gethostname() or "localhost"
+    return f"https://{host.lower()}" + ("" if port == 443 else f":{port}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+    except (FileExistsError, NotADirectoryError):
+        raise BadInput(f"The data folder {folder} cannot be made: a file is in the way.") from None
+    except OSError as error:
+        raise OutsideTrouble(
+            f"The data folder {folder} cannot be made: {error.strerror}.", advice="--data or BRAMLEY_DATA names another folder."
+        ) from None

@@ -1,0 +1,113 @@
+"""What a running server keeps at hand: opened keys and the certificates in force, read anew when they change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from bramley.mdm.identity import IdentityTrust
+from bramley.model.kinds import Kind
+from bramley.model.lineages import VersionState
+from bramley.operations import authorities, records, server_certificates, vault
+from bramley.operations.authorities import Authorities
+from bramley.operations.errors import NotReady
+from bramley.operations.installation import Installation
+from bramley.operations.server_certificates import Pair
+from bramley.pki import certificates, keys
+from bramley.pki.keystore import Sealer
+from bramley.pki.scep.requests import Responder
+from bramley.storage.protocols import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class PushIdentity:
+    """A push certificate in force, with its key."""
+
+    topic: str
+    certificate: x509.Certificate
+    key: keys.PrivateKey = field(repr=False)
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Everything of one generation."""
+
+    generation: str
+    authorities: Authorities
+    trust: IdentityTrust
+    https: Pair
+    signer: Pair
+    pushes: Mapping[str, PushIdentity]
+
+    @property
+    def topics(self) -> frozenset[str]:
+        """The push topics that devices may enroll under."""
+        return frozenset(self.pushes)
+
+    @property
+    def responder(self) -> Responder:
+        """The SCEP end in single-CA mode: the identity CA itself."""
+        authority = self.authorities.identity.authority
+        if not isinstance(authority.key, rsa.RSAPrivateKey):
+            raise NotReady("The identity CA's key is not RSA, so it cannot open SCEP requests.")
+        return Responder(authority.certificate, authority.key)
+
+
+class Live:
+    """An installation with its current snapshot."""
+
+    def __init__(self, installation: Installation, snapshot: Snapshot) -> None:
+        self.installation = installation
+        self._snapshot = snapshot
+
+    @classmethod
+    async def start(cls, installation: Installation) -> Live:
+        """Reads the first snapshot; NotReady or SealError where the installation is not whole."""
+        return cls(installation, await installation.store.read(lambda tx: _read(tx, installation.sealer, None)))
+
+    def current(self) -> Snapshot:
+        return self._snapshot
+
+    async def refresh(self) -> bool:
+        """Reads anew if something of it has changed; whether it has."""
+        known = self._snapshot
+
+        def read(tx: Tx) -> Snapshot:
+            if tx.notes.get(records.GENERATION_NOTE) == known.generation:
+                return known
+            return _read(tx, self.installation.sealer, known)
+
+        self._snapshot = await self.installation.store.read(read)
+        return self._snapshot is not known
+
+
+def _read(tx: Tx, sealer: Sealer, known: Snapshot | None) -> Snapshot:
+    held = authorities.load(tx, sealer)
+    issuer = held.identity.authority.certificate
+    # The cache of checked signers lives in the trust: keep it as long as the issuing CA is the same.
+    same_issuer = known is not None and known.authorities.identity.version == held.identity.version
+    trust = known.trust if known is not None and same_issuer else IdentityTrust([issuer])
+    return Snapshot(
+        generation=tx.notes.get(records.GENERATION_NOTE) or "",
+        authorities=held,
+        trust=trust,
+        https=server_certificates.load(tx, sealer, Kind.HTTPS, held.https),
+        signer=server_certificates.load(tx, sealer, Kind.PROFILE_SIGNER, held.signer),
+        pushes=MappingProxyType(_pushes(tx, sealer)),
+    )
+
+
+def _pushes(tx: Tx, sealer: Sealer) -> dict[str, PushIdentity]:
+    found = {}
+    for lineage in tx.lineages.of_kind(Kind.PUSH):
+        for version in tx.lineages.versions(lineage.id):
+            if version.state is VersionState.ACTIVE and version.certificate and version.key_id and version.sha256:
+                key = vault.take(tx, sealer, version.key_id)
+                certificate = certificates.load(version.certificate)
+                found[lineage.name] = PushIdentity(lineage.name, certificate, key, version.sha256)
+    return found

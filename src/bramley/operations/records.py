@@ -1,0 +1,116 @@
+"""Writing down certificates: every one that comes to be becomes a version of a lineage, with an event."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from cryptography import x509
+
+from bramley.lifecycle import states
+from bramley.model import ids
+from bramley.model.enrollments import EnrollmentKey
+from bramley.model.events import Event, EventKind
+from bramley.model.kinds import Kind
+from bramley.model.lineages import KeyID, Lineage, LineageID, Policy, Version, VersionID, VersionState
+from bramley.pki import certificates, keys, names
+from bramley.storage.protocols import Tx
+
+GENERATION_NOTE = "generation"
+"""Counts changes to what a running server keeps at hand: authorities, own certificates, push certificates."""
+
+
+def lineage(tx: Tx, kind: Kind, name: str, policy: Policy, *, now: datetime) -> Lineage:
+    """The lineage of this kind and name, made where there is none."""
+    found = tx.lineages.find(kind, name)
+    if found is None:
+        found = Lineage(LineageID(ids.fresh(now)), kind, name, policy, now)
+        tx.lineages.add(found)
+    return found
+
+
+def record(
+    tx: Tx,
+    lineage: Lineage,
+    certificate: x509.Certificate,
+    *,
+    state: VersionState,
+    now: datetime,
+    actor: str,
+    event: EventKind = EventKind.CERTIFICATE_ISSUED,
+    key_id: KeyID | None = None,
+    issuer: VersionID | None = None,
+    enrollment: EnrollmentKey | None = None,
+    detail: Mapping[str, object] | None = None,
+) -> Version:
+    """Adds a certificate to its lineage as the next version."""
+    earlier = tx.lineages.versions(lineage.id)
+    version = Version(
+        id=VersionID(ids.fresh(now)),
+        lineage_id=lineage.id,
+        number=max((v.number for v in earlier), default=0) + 1,
+        state=state,
+        created_at=now,
+        changed_at=now,
+        key_id=key_id,
+        issuer_version=issuer,
+        subject=names.text(certificate.subject),
+        issuer=names.text(certificate.issuer),
+        serial=f"{certificate.serial_number:x}",
+        sha256=certificates.sha256(certificate),
+        spki_sha256=keys.spki_sha256(certificates.public_key(certificate)),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        certificate=certificates.der(certificate),
+    )
+    tx.lineages.add_version(version)
+    tx.events.append(
+        Event(now, event, actor, enrollment, version.id, {"kind": lineage.kind, "serial": version.serial, **(detail or {})})
+    )
+    return version
+
+
+_EVENTS = {
+    VersionState.ACTIVE: EventKind.CERTIFICATE_ACTIVATED,
+    VersionState.SUPERSEDED: EventKind.CERTIFICATE_SUPERSEDED,
+    VersionState.RETIRED: EventKind.CERTIFICATE_RETIRED,
+    VersionState.REVOKED: EventKind.CERTIFICATE_REVOKED,
+}
+
+
+def move(
+    tx: Tx,
+    version: Version,
+    state: VersionState,
+    *,
+    now: datetime,
+    actor: str,
+    reason: str = "",
+    enrollment: EnrollmentKey | None = None,
+) -> Version:
+    """Takes a version to another state, with the event that goes with it."""
+    moved = states.enter(version, state, now, reason=reason)
+    tx.lineages.update_version(moved)
+    tx.events.append(Event(now, _EVENTS[state], actor, enrollment, version.id, {"reason": reason} if reason else {}))
+    return moved
+
+
+def promote(tx: Tx, version: Version, *, now: datetime, actor: str, enrollment: EnrollmentKey | None = None) -> Version:
+    """Makes a version the active one of its lineage; the one that was active is superseded."""
+    for other in tx.lineages.versions(version.lineage_id):
+        if other.state is VersionState.ACTIVE and other.id != version.id:
+            move(tx, other, VersionState.SUPERSEDED, now=now, actor=actor, enrollment=enrollment)
+    return move(tx, version, VersionState.ACTIVE, now=now, actor=actor, enrollment=enrollment)
+
+
+def active(tx: Tx, kind: Kind, name: str) -> Version | None:
+    """The active version of a lineage."""
+    found = tx.lineages.find(kind, name)
+    if found is None:
+        return None
+    return next((v for v in tx.lineages.versions(found.id) if v.state is VersionState.ACTIVE), None)
+
+
+def touch(tx: Tx) -> None:
+    """Tells running servers to read their keys and certificates anew."""
+    tx.notes.set(GENERATION_NOTE, str(int(tx.notes.get(GENERATION_NOTE) or "0") + 1))

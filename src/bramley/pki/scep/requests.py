@@ -1,0 +1,176 @@
+"""Opening a PKCSReq or RenewalReq (RFC 8894 sections 3.3.1 and 4.3): who signed it, what it asks, whether it proves its key.
+
+The order is part of the safety: nothing is decrypted before the outer signature held and the message type was allowed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from bramley.pki import certificates, cms, csr, keys, oids
+from bramley.pki.cms import certificate_ids
+from bramley.pki.errors import BadCertificate, BadKey, BadRequest
+from bramley.pki.scep import attributes
+from bramley.pki.scep.errors import (
+    AlgorithmRefused,
+    BadProof,
+    MalformedMessage,
+    MessageTypeRefused,
+    ResponderExpired,
+    WrongRecipient,
+)
+from bramley.pki.scep.messages import MessageType, Request, Transaction
+
+MESSAGE_LIMITS: Final = cms.Limits(size=1024 * 1024, depth=32, elements=5_000)
+"""What a message may cost. A PKCSReq has some 3 kB; the edge in front sets a limit of its own."""
+
+ACCEPTED: Final = {str(int(kind)): kind for kind in (MessageType.PKCSReq, MessageType.RenewalReq)}
+"""An allow-list, by the exact text of the attribute: a server that matched on what it refused let UpdateReq in unchallenged."""
+
+_TRANSACTION_ID_CHARACTERS: Final = range(1, 255 + 1)
+_ALGORITHM_REASONS: Final = frozenset({cms.SignatureReason.ALGORITHM_NOT_ALLOWED, cms.SignatureReason.WEAK_KEY})
+
+
+@dataclass(frozen=True, slots=True)
+class Responder:
+    """The server's end of SCEP: whom clients encrypt to and who signs the answers.
+
+    In single-CA mode it is the identity CA itself, in RA mode an RA's certificate with digitalSignature and keyEncipherment.
+    """
+
+    certificate: x509.Certificate
+    key: rsa.RSAPrivateKey = field(repr=False)
+
+
+def open_request(message: bytes, responder: Responder, *, now: datetime, allow_legacy: bool = False) -> Request:
+    """The request in a pkiMessage, its signature, its envelope and its proof of possession checked, its key strong.
+
+    `now` (aware) is held against our own certificate alone, before anything is spent; the validity of a signer certificate
+    is the caller's to judge, since self-signed ones come from devices with odd clocks. SHA-1 and triple DES are taken, as
+    Apple sends them; single DES only with `allow_legacy`.
+
+    Raises a SCEPError; see there which of them can be answered by a CertRep.
+    """
+    certificate = responder.certificate
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise ResponderExpired(
+            f"Expected our SCEP certificate to be valid at {now:%Y-%m-%d %H:%M}Z; it is from "
+            f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}.",
+            advice="Replace the identity CA (or the RA certificate), and check this machine's clock.",
+        )
+    request = read_message(message, responder, allow_legacy=allow_legacy)
+    try:
+        keys.require_strong(request.csr.public_key)
+    except BadKey as error:
+        raise AlgorithmRefused(error.message, transaction=request, advice=error.advice) from error
+    return request
+
+
+def read_message(message: bytes, responder: Responder, *, allow_legacy: bool = False) -> Request:
+    """As `open_request`, judging neither our own dates nor the strength of the key in the CSR: for recorded messages."""
+    verified = _verified(message)
+    transaction = _transaction(verified, message)
+    try:
+        kind_text = attributes.text(verified.attributes, oids.SCEP_MESSAGE_TYPE)
+    except MalformedMessage as error:
+        raise MalformedMessage(error.message, transaction=transaction) from error
+    kind = ACCEPTED.get(kind_text or "")
+    if kind is None:
+        raise MessageTypeRefused(
+            f"Expected messageType {' or '.join(ACCEPTED)} (PKCSReq, RenewalReq); {(kind_text or 'none')[:20]!r} came.",
+            transaction=transaction,
+        )
+    if not isinstance(certificates.public_key(transaction.signer_certificate), rsa.RSAPublicKey):
+        # RFC 8894 section 3.2.2 has the answer encrypted to this key, by key transport
+        raise AlgorithmRefused(
+            "Expected a message signed by an RSA key, to which the answer can be encrypted; this one is signed by an EC key.",
+            transaction=transaction,
+            advice="Sign with a temporary RSA key; the CSR's own key may be on a curve.",
+        )
+    opened = _decrypted(verified.content, responder, transaction, allow_legacy)
+    try:
+        request = csr.load(opened.content)
+    except BadRequest as error:
+        raise _bad_proof(transaction) from error
+    return Request(
+        transaction_id=transaction.transaction_id,
+        sender_nonce=transaction.sender_nonce,
+        signer_certificate=transaction.signer_certificate,
+        digest=transaction.digest,
+        message_sha256=transaction.message_sha256,
+        message_type=kind,
+        csr=request,
+        challenge=request.challenge_password,
+        cipher=opened.cipher,
+    )
+
+
+def _verified(message: bytes) -> cms.VerifiedSignature:
+    """The outer SignedData (RFC 8894 section 3.2), its one signature checked by the certificate it brings along."""
+    try:
+        return cms.verify(
+            cms.parse_signed_data(message, limits=MESSAGE_LIMITS),
+            policy=cms.SCEP_REQUEST,
+            public_key_of=_public_key_of,
+        )
+    except cms.SignatureInvalid as error:
+        refused = AlgorithmRefused if error.reason in _ALGORITHM_REASONS else BadProof
+        raise refused(error.message, advice=error.advice) from error
+    except (cms.CMSError, BadCertificate) as error:
+        raise MalformedMessage(error.message, advice=error.advice) from error
+
+
+def _public_key_of(signer: bytes) -> keys.PublicKey:
+    """Refuses a signer certificate whose names cannot be read before anyone after us trips over them."""
+    return certificates.public_key(certificates.require_names(certificate_ids.load(signer)))
+
+
+def _transaction(verified: cms.VerifiedSignature, message: bytes) -> Transaction:
+    """What there is to answer to. Without a transactionID there is nothing, and the MalformedMessage has no transaction."""
+    transaction_id = attributes.text(verified.attributes, oids.SCEP_TRANSACTION_ID) or ""
+    if len(transaction_id) not in _TRANSACTION_ID_CHARACTERS or not (transaction_id.isascii() and transaction_id.isprintable()):
+        raise MalformedMessage("Expected a transactionID of 1 to 255 printable ASCII characters (RFC 8894 section 3.2.1.1).")
+    return Transaction(
+        transaction_id=transaction_id,
+        sender_nonce=attributes.nonce(verified.attributes, oids.SCEP_SENDER_NONCE),
+        signer_certificate=certificate_ids.load(verified.certificate),
+        digest=verified.digest,
+        message_sha256=hashlib.sha256(message).hexdigest(),
+    )
+
+
+def _decrypted(envelope: bytes, responder: Responder, transaction: Transaction, allow_legacy: bool) -> cms.Decrypted:
+    """The pkcsPKIEnvelope opened (RFC 8894 section 3.2.2)."""
+    try:
+        return cms.decrypt(
+            envelope,
+            key=responder.key,
+            certificate=responder.certificate,
+            allow_single_des=allow_legacy,
+            limits=MESSAGE_LIMITS,
+        )
+    except cms.NotForUs as error:
+        raise WrongRecipient(
+            error.message, transaction=transaction, advice="The client must ask for our CA certificate (GetCACert) again."
+        ) from error
+    except cms.DecryptionFailed as error:
+        raise _bad_proof(transaction) from error
+    except cms.CipherNotAllowed as error:
+        raise AlgorithmRefused(error.message, transaction=transaction, advice="Use AES, or DES3 (GetCACaps).") from error
+    except cms.CMSError as error:
+        raise MalformedMessage(error.message, transaction=transaction, advice=error.advice) from error
+
+
+def _bad_proof(transaction: Transaction) -> BadProof:
+    """One answer for an envelope that does not open and for contents that are no good request.
+
+    Anyone may sign a recorded envelope anew. If a changed ciphertext were answered one way when its padding is right and
+    another when it is not, that difference would decrypt it, octet by octet, challenge included (Vaudenay 2002, RFC 3218).
+    """
+    return BadProof("Expected an envelope that opens, around a CSR signed by its own key; this is not.", transaction=transaction)

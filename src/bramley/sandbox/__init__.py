@@ -1,0 +1,1 @@
+"""Stand-ins for Apple and simulated devices, for rehearsals, demonstrations and tests. Never part of a running server."""

@@ -1,0 +1,236 @@
+"""Everything that can be set: one frozen tree, from a TOML file and the environment.
+
+`limits.scep_bytes` in the file is `BRAMLEY_LIMITS_SCEP_BYTES` in the environment, which wins. Each field carries its one-line
+explanation; the reference page and `bramley settings` are generated from these.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from bramley.errors import BadInput
+
+
+def _field(default: Any, explanation: str) -> Any:
+    return field(default=default, metadata={"explanation": explanation})
+
+
+def _section(kind: type, explanation: str) -> Any:
+    return field(default_factory=kind, metadata={"explanation": explanation})
+
+
+def default_data_folder() -> Path:
+    """`$XDG_DATA_HOME/bramley`, by default `~/.local/share/bramley`."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "bramley"
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    host: str = _field("0.0.0.0", "address to listen on")  # noqa: S104 - a server for a fleet listens to the fleet
+    port: int = _field(8443, "TCP port; 0 takes a free one")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceListen:
+    host: str = _field("0.0.0.0", "address of the listener that asks devices for a TLS client certificate")  # noqa: S104
+    port: int = _field(-1, "its TCP port; -1 switches it off, 0 takes a free one")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    checkin_bytes: int = _field(256 * 1024, "largest check-in body")
+    connect_bytes: int = _field(16 * 1024 * 1024, "largest command result body")
+    scep_bytes: int = _field(64 * 1024, "largest SCEP message")
+    api_bytes: int = _field(32 * 1024 * 1024, "largest body of an API call")
+    header_bytes: int = _field(16 * 1024, "largest request header, all lines together")
+    request_line_bytes: int = _field(8 * 1024, "longest request line")
+    header_seconds: float = _field(10.0, "time for a request header to arrive whole")
+    body_seconds: float = _field(60.0, "time for a request body to arrive whole")
+    plist_depth: int = _field(64, "deepest nesting of a property list")
+    shutdown_seconds: float = _field(10.0, "time for running requests to end at shutdown")
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    host: str = _field("api.push.apple.com", "the APNs server")
+    port: int = _field(443, "its port: 443, or 2197 where 443 is filtered")
+    ca_file: str = _field("", "PEM file of roots to trust instead of the public ones; for stand-ins")
+    proxy: str = _field("", "outbound HTTP proxy for pushes, such as http://proxy.example:3128")
+    expiration_days: int = _field(7, "how long APNs keeps a push for a sleeping device (1 to 30)")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    lifetime_days: int = _field(365, "life of a device identity")
+    renew_at: float = _field(2 / 3, "share of its life after which an identity is renewed")
+    jitter: float = _field(0.05, "renewals are spread by up to this share of the life, either way")
+    grace_hours: int = _field(72, "how long the old identity is accepted after the new one was first used")
+    clock_skew_minutes: int = _field(5, "how far a clock may be off when an identity's dates are checked")
+
+
+@dataclass(frozen=True, slots=True)
+class SCEP:
+    challenge_hours: int = _field(24, "life of the one-time challenge in an enrollment profile")
+    renewal_challenge_days: int = _field(14, "life of the one-time challenge in a renewal")
+    legacy_algorithms: bool = _field(False, "accept single DES in SCEP requests, for clients older than RFC 8894")
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    level: str = _field("info", "debug, info, warning or error")
+    format: str = _field("auto", "text, json, or auto: text on a terminal")
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    organization: str = _field("Bramley", "the organization's name, in profiles and certificates")
+    url: str = _field("", "public base URL of this server; by default https://HOSTNAME:PORT, fixed at the first start")
+    data: Path = _field(Path(), "the data folder; by default $XDG_DATA_HOME/bramley or ~/.local/share/bramley")
+    listen: Listen = _section(Listen, "the main listener")
+    device_listener: DeviceListen = _section(DeviceListen, "the listener for identification by TLS client certificate")
+    limits: Limits = _section(Limits, "sizes and times")
+    push: Push = _section(Push, "Apple Push Notification service")
+    identity: Identity = _section(Identity, "device identities")
+    scep: SCEP = _section(SCEP, "how devices get identities")
+    log: Log = _section(Log, "logging")
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One setting as the reference page shows it."""
+
+    name: str
+    environment: str
+    default: object
+    explanation: str
+
+
+def explain() -> Iterator[Explained]:
+    """Every setting, in order."""
+    for path, kind, explanation, default in _leaves(Settings):
+        del kind
+        yield Explained(".".join(path), _variable(path), default, explanation)
+
+
+def load(file: Path | None = None, environment: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Settings from a TOML file, then `BRAMLEY_…` variables, then top-level overrides. BadInput names what is wrong."""
+    environment = os.environ if environment is None else environment
+    tree = _read(file) if file else {}
+    for path, kind, _explanation, _default in _leaves(Settings):
+        text = environment.get(_variable(path))
+        if text is not None:
+            target = tree
+            for part in path[:-1]:
+                target = target.setdefault(part, {})
+            target[path[-1]] = _from_text(text, kind, _variable(path))
+    _refuse_unknown(environment)
+    tree.update({name: value for name, value in overrides.items() if value is not None})
+    tree.setdefault("data", default_data_folder())
+    settings: Settings = _build(Settings, tree, ())
+    _check(settings)
+    return settings
+
+
+OTHER_VARIABLES = frozenset({"BRAMLEY_CONFIG", "BRAMLEY_SEALING_KEY", "BRAMLEY_TOKEN", "BRAMLEY_VECTORS"})
+"""Variables of ours that are not settings: the file itself, secrets that belong in no file, and the tests' recordings."""
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    """A misspelt variable would otherwise be a setting silently not set."""
+    known = {_variable(path) for path, *_ in _leaves(Settings)} | OTHER_VARIABLES
+    for name in environment:
+        if name.startswith("BRAMLEY_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise BadInput(f"{name} in the environment names no setting.", advice=f"Did you mean {near[0]}?" if near else "")
+
+
+def _variable(path: tuple[str, ...]) -> str:
+    return "BRAMLEY_" + "_".join(path).upper()
+
+
+def _leaves(kind: type, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], type, str, object]]:
+    hints = get_type_hints(kind)
+    for item in fields(kind):
+        if is_dataclass(hints[item.name]):
+            yield from _leaves(hints[item.name], (*path, item.name))
+        else:
+            yield (*path, item.name), hints[item.name], item.metadata["explanation"], item.default
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise BadInput(f"The settings file {file} cannot be read: {error.strerror}.") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise BadInput(f"The settings file {file} is not TOML: {error}.") from None
+
+
+def _build(kind: type, tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
+    hints = get_type_hints(kind)
+    for name in tree:
+        if name not in hints:
+            near = difflib.get_close_matches(name, hints, n=1)
+            advice = f"Did you mean {'.'.join((*path, near[0]))}?" if near else ""
+            raise BadInput(f"There is no setting {'.'.join((*path, name))}.", advice=advice)
+    values: dict[str, Any] = {}
+    for name, value in tree.items():
+        full = ".".join((*path, name))
+        hint = hints[name]
+        if is_dataclass(hint):
+            if not isinstance(value, Mapping):
+                raise BadInput(f"{full} is a section: expected a table, found {type(value).__name__}.")
+            values[name] = _build(hint, value, (*path, name))  # type: ignore[arg-type]  # a dataclass type
+        else:
+            values[name] = _converted(value, hint, full)
+    return kind(**values)
+
+
+def _converted(value: Any, hint: type, name: str) -> Any:
+    if hint is Path and isinstance(value, str | Path):
+        return Path(value).expanduser()
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, hint) and not (hint is int and isinstance(value, bool)):
+        return value
+    raise BadInput(f"{name} must be of type {hint.__name__}; found {value!r}.")
+
+
+def _from_text(text: str, kind: type, name: str) -> Any:
+    if kind is bool:
+        if text.lower() in {"true", "yes", "1", "on"}:
+            return True
+        if text.lower() in {"false", "no", "0", "off"}:
+            return False
+        raise BadInput(f"{name} must be true or false; found {text!r}.")
+    try:
+        return kind(text)
+    except ValueError:
+        raise BadInput(f"{name} must be of type {kind.__name__}; found {text!r}.") from None
+
+
+def _check(settings: Settings) -> None:
+    if settings.url and not settings.url.startswith("https://"):
+        raise BadInput(f"url must begin with https:// (Apple's devices accept nothing else); found {settings.url!r}.")
+    if not 1 <= settings.push.expiration_days <= 30:
+        raise BadInput(
+            f"push.expiration_days must be 1 to 30 (APNs keeps nothing longer); found {settings.push.expiration_days}."
+        )
+    if not 0.1 <= settings.identity.renew_at <= 0.9:
+        raise BadInput(f"identity.renew_at must be 0.1 to 0.9; found {settings.identity.renew_at}.")
+    if not 0 <= settings.identity.jitter <= 0.2:
+        raise BadInput(f"identity.jitter must be 0 to 0.2; found {settings.identity.jitter}.")
+    for name, port, lowest in (("listen", settings.listen.port, 0), ("device_listener", settings.device_listener.port, -1)):
+        if not lowest <= port <= 65535:
+            raise BadInput(f"{name}.port must be {lowest} to 65535; found {port}.")
+    for item in fields(settings.limits):
+        if getattr(settings.limits, item.name) <= 0:
+            raise BadInput(f"limits.{item.name} must be more than 0.")

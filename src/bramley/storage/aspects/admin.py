@@ -1,0 +1,50 @@
+"""The operators' tokens, and the small facts of this installation."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this ON CONFLICT too
+
+from bramley.model.admins import AdminToken
+from bramley.storage import schema
+from bramley.storage.aspects.rows import columns_of, values_of
+
+ADMINS = schema.admins
+NOTES = schema.notes
+
+
+class SQLAdmins:
+    """`protocols.Admins` on one connection."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def add(self, token: AdminToken) -> None:
+        self._connection.execute(sa.insert(ADMINS).values(values_of(token)))
+
+    def by_hash(self, token_sha256: str) -> AdminToken | None:
+        query = sa.select(*columns_of(ADMINS, AdminToken)).where(ADMINS.c.token_sha256 == token_sha256)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else AdminToken(*row)
+
+    def count(self) -> int:
+        return self._connection.execute(sa.select(sa.func.count()).select_from(ADMINS)).scalar_one()
+
+
+class SQLNotes:
+    """`protocols.Notes` on one connection."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def get(self, name: str) -> str | None:
+        value: str | None = self._connection.execute(sa.select(NOTES.c.value).where(NOTES.c.name == name)).scalar_one_or_none()
+        return value
+
+    def set(self, name: str, value: str) -> None:
+        new = insert(NOTES).values(name=name, value=value)
+        replacing = new.on_conflict_do_update(index_elements=[NOTES.c.name], set_={"value": new.excluded.value})
+        self._connection.execute(replacing)
+
+    def delete(self, name: str) -> None:
+        self._connection.execute(sa.delete(NOTES).where(NOTES.c.name == name))

@@ -1,0 +1,157 @@
+"""Lineages, their versions, and the sealed keys of those."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from bramley.model.kinds import Kind
+from bramley.model.lineages import KeyID, Lineage, LineageID, Policy, SealedKey, Version, VersionID, VersionState
+from bramley.storage import schema
+from bramley.storage.aspects.rows import columns_of, values_of
+from bramley.storage.errors import NotFound
+from bramley.storage.protocols import CertificateRow
+
+LINEAGES = schema.lineages
+VERSIONS = schema.versions
+VERSION = columns_of(VERSIONS, Version)
+
+ALWAYS_STORED = frozenset({"state", "turn", "reason", "changed_at"})
+FIXED = frozenset({"id", "lineage_id", "number", "created_at"})
+
+
+class SQLLineages:
+    """`protocols.Lineages` on one connection."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def add(self, lineage: Lineage) -> None:
+        policy = values_of(lineage.policy)
+        self._connection.execute(sa.insert(LINEAGES).values(**values_of(lineage, without=("policy",)), **policy))
+
+    def get(self, lineage_id: LineageID) -> Lineage | None:
+        return self._one(LINEAGES.c.id == lineage_id)
+
+    def find(self, kind: Kind, name: str) -> Lineage | None:
+        return self._one(LINEAGES.c.kind == kind, LINEAGES.c.name == name)
+
+    def of_kind(self, kind: Kind) -> Sequence[Lineage]:
+        found = self._connection.execute(sa.select(LINEAGES).where(LINEAGES.c.kind == kind).order_by(LINEAGES.c.name))
+        return [_lineage(row) for row in found.mappings()]
+
+    def _one(self, *conditions: sa.ColumnElement[bool]) -> Lineage | None:
+        row = self._connection.execute(sa.select(LINEAGES).where(*conditions)).mappings().one_or_none()
+        return None if row is None else _lineage(row)
+
+    def add_version(self, version: Version) -> None:
+        self._connection.execute(sa.insert(VERSIONS).values(values_of(version)))
+
+    def update_version(self, version: Version) -> None:
+        values = values_of(version, without=tuple(FIXED))
+        changes = {
+            name: value if name in ALWAYS_STORED else sa.func.coalesce(VERSIONS.c[name], sa.literal(value, VERSIONS.c[name].type))
+            for name, value in values.items()
+            if name in ALWAYS_STORED or value is not None
+        }
+        done = self._connection.execute(sa.update(VERSIONS).where(VERSIONS.c.id == version.id).values(changes))
+        if done.rowcount == 0:
+            raise NotFound(f"there is no version {version.id} to update.", advice="Add it first.")
+
+    def version(self, version_id: VersionID) -> Version | None:
+        found = self._versions(sa.select(*VERSION).where(VERSIONS.c.id == version_id))
+        return found[0] if found else None
+
+    def by_sha256(self, sha256: str) -> Version | None:
+        found = self._versions(sa.select(*VERSION).where(VERSIONS.c.sha256 == sha256))
+        return found[0] if found else None
+
+    def by_serial(self, serial: str) -> Sequence[Version]:
+        return self._versions(sa.select(*VERSION).where(VERSIONS.c.serial == serial).order_by(VERSIONS.c.id))
+
+    def versions(self, lineage_id: LineageID) -> Sequence[Version]:
+        return self._versions(sa.select(*VERSION).where(VERSIONS.c.lineage_id == lineage_id).order_by(VERSIONS.c.number))
+
+    def changed_before(self, kind: Kind, state: VersionState, moment: datetime, limit: int) -> Sequence[Version]:
+        query = sa.select(*VERSION).join(LINEAGES, LINEAGES.c.id == VERSIONS.c.lineage_id)
+        query = query.where(LINEAGES.c.kind == kind, VERSIONS.c.state == state, VERSIONS.c.changed_at < moment)
+        return self._versions(query.order_by(VERSIONS.c.changed_at, VERSIONS.c.id).limit(limit))
+
+    def _versions(self, query: sa.Select[Any]) -> list[Version]:
+        return [Version(*row) for row in self._connection.execute(query)]
+
+    def certificates(
+        self,
+        *,
+        kind: Kind | None = None,
+        states: Sequence[VersionState] = (),
+        expires_before: datetime | None = None,
+        limit: int = 1000,
+        after: VersionID | None = None,
+    ) -> Sequence[CertificateRow]:
+        query = _certificate_rows().order_by(VERSIONS.c.id).limit(limit)
+        if kind is not None:
+            query = query.where(LINEAGES.c.kind == kind)
+        if states:
+            query = query.where(VERSIONS.c.state.in_(states))
+        if expires_before is not None:
+            query = query.where(VERSIONS.c.not_after < expires_before)
+        if after is not None:
+            query = query.where(VERSIONS.c.id > after)
+        return self._certificates(query)
+
+    def count(self, kind: Kind) -> dict[VersionState, int]:
+        joined = VERSIONS.join(LINEAGES, VERSIONS.c.lineage_id == LINEAGES.c.id)
+        query = sa.select(VERSIONS.c.state, sa.func.count()).select_from(joined)
+        query = query.where(LINEAGES.c.kind == kind).group_by(VERSIONS.c.state)
+        found: dict[VersionState, int] = dict(self._connection.execute(query).tuples().all())
+        return {state: found.get(state, 0) for state in VersionState}
+
+    def ending_before(self, kind: Kind, moment: datetime, limit: int) -> Sequence[CertificateRow]:
+        active = VERSIONS.c.state == schema.literal(VersionState.ACTIVE)
+        query = _certificate_rows().where(LINEAGES.c.kind == kind, active, VERSIONS.c.not_after < moment)
+        return self._certificates(query.order_by(VERSIONS.c.not_after, VERSIONS.c.id).limit(limit))
+
+    def _certificates(self, query: sa.Select[Any]) -> list[CertificateRow]:
+        width = len(VERSION)
+        return [
+            CertificateRow(
+                lineage=_lineage(dict(zip(LINEAGES.c.keys(), row[width:-2], strict=True))),
+                version=Version(*row[:width]),
+                enrollment_key=row[-2],
+                enrollment_id=row[-1],
+            )
+            for row in self._connection.execute(query)
+        ]
+
+
+def _certificate_rows() -> sa.Select[Any]:
+    enrollments, bindings = schema.enrollments, schema.bindings
+    joined = VERSIONS.join(LINEAGES, LINEAGES.c.id == VERSIONS.c.lineage_id)
+    joined = joined.outerjoin(bindings, bindings.c.version_id == VERSIONS.c.id)
+    joined = joined.outerjoin(enrollments, enrollments.c.key == bindings.c.enrollment_key)
+    return sa.select(*VERSION, *LINEAGES.c, enrollments.c.key, enrollments.c.id).select_from(joined)
+
+
+def _lineage(row: Any) -> Lineage:
+    policy = Policy(**{field.name: row[field.name] for field in fields(Policy)})
+    return Lineage(id=row["id"], kind=row["kind"], name=row["name"], policy=policy, created_at=row["created_at"])
+
+
+class SQLKeys:
+    """`protocols.Keys` on one connection."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self._connection = connection
+
+    def add(self, key: SealedKey) -> None:
+        self._connection.execute(sa.insert(schema.keys).values(values_of(key)))
+
+    def get(self, key_id: KeyID) -> SealedKey | None:
+        query = sa.select(*columns_of(schema.keys, SealedKey)).where(schema.keys.c.id == key_id)
+        row = self._connection.execute(query).one_or_none()
+        return None if row is None else SealedKey(*row)

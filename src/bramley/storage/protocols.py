@@ -1,0 +1,276 @@
+"""What every database behind Bramley promises.
+
+`await store.run(fn)` is the one way to write: `fn(tx)` is synchronous, runs in one transaction, and when `run` returns its
+effects are on disk. If `fn` raises, nothing happened. `fn` may run on another thread and must only touch `tx` and its own
+arguments. `await store.read(fn)` is the same without writing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol, TypeVar
+
+from bramley.model.admins import AdminToken
+from bramley.model.commands import Command, CommandState, CommandUUID, PendingCommand
+from bramley.model.enrollments import (
+    Binding,
+    Challenge,
+    Enrollment,
+    EnrollmentID,
+    EnrollmentKey,
+    EnrollmentLink,
+    EnrollmentState,
+    Presented,
+    Purpose,
+)
+from bramley.model.events import Event, EventKind
+from bramley.model.jobs import Job, JobID
+from bramley.model.kinds import Kind
+from bramley.model.lineages import KeyID, Lineage, LineageID, SealedKey, Version, VersionID, VersionState
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRow:
+    """A version with its lineage and, for a device identity, the enrollment bound to it: one line of `certs list`."""
+
+    lineage: Lineage
+    version: Version
+    enrollment_key: EnrollmentKey | None
+    enrollment_id: EnrollmentID | None
+
+
+class Lineages(Protocol):
+    def add(self, lineage: Lineage) -> None: ...
+    def get(self, lineage_id: LineageID) -> Lineage | None: ...
+    def find(self, kind: Kind, name: str) -> Lineage | None:
+        """(kind, name) is unique."""
+        ...
+
+    def of_kind(self, kind: Kind) -> Sequence[Lineage]: ...
+    def add_version(self, version: Version) -> None: ...
+    def update_version(self, version: Version) -> None:
+        """Stores state, turn, reason, changed_at and whatever was None before; NotFound where it isn't there."""
+        ...
+
+    def version(self, version_id: VersionID) -> Version | None: ...
+    def by_sha256(self, sha256: str) -> Version | None: ...
+    def by_serial(self, serial: str) -> Sequence[Version]: ...
+    def versions(self, lineage_id: LineageID) -> Sequence[Version]:
+        """Oldest first."""
+        ...
+
+    def certificates(
+        self,
+        *,
+        kind: Kind | None = None,
+        states: Sequence[VersionState] = (),
+        expires_before: datetime | None = None,
+        limit: int = 1000,
+        after: VersionID | None = None,
+    ) -> Sequence[CertificateRow]:
+        """In order of version id, which is the order of creation; `after` pages on."""
+        ...
+
+    def count(self, kind: Kind) -> dict[VersionState, int]:
+        """How many versions of a kind stand where; a state that none is in counts 0."""
+        ...
+
+    def ending_before(self, kind: Kind, moment: datetime, limit: int) -> Sequence[CertificateRow]:
+        """Active versions of a kind whose end is before the moment, soonest first."""
+        ...
+
+    def changed_before(self, kind: Kind, state: VersionState, moment: datetime, limit: int) -> Sequence[Version]:
+        """Versions of a kind that entered a state before the moment."""
+        ...
+
+
+class Keys(Protocol):
+    def add(self, key: SealedKey) -> None: ...
+    def get(self, key_id: KeyID) -> SealedKey | None: ...
+
+
+class Enrollments(Protocol):
+    def add(self, enrollment: Enrollment) -> None: ...
+    def update(self, enrollment: Enrollment) -> None: ...
+    def get(self, key: EnrollmentKey) -> Enrollment | None: ...
+    def by_id(self, enrollment_id: EnrollmentID) -> Enrollment | None:
+        """The one that is not checked out; at most one is."""
+        ...
+
+    def latest_by_id(self, enrollment_id: EnrollmentID) -> Enrollment | None:
+        """The one that is not checked out, else the newest that is."""
+        ...
+
+    def channels(self, parent: EnrollmentKey) -> Sequence[Enrollment]: ...
+    def find(
+        self,
+        *,
+        state: EnrollmentState | None = None,
+        search: str | None = None,
+        limit: int = 1000,
+        after: EnrollmentKey | None = None,
+    ) -> Sequence[Enrollment]:
+        """In order of key; `search` is a part of id, serial number or device name."""
+        ...
+
+    def count(self) -> dict[EnrollmentState, int]: ...
+    def bind(self, binding: Binding) -> None: ...
+    def binding(self, certificate_sha256: str) -> Binding | None: ...
+    def bindings(self, key: EnrollmentKey) -> Sequence[Binding]: ...
+
+
+class Challenges(Protocol):
+    def add(self, challenge: Challenge) -> None: ...
+    def by_hash(self, secret_sha256: str) -> Challenge | None: ...
+    def spend(self, challenge_id: str, now: datetime, *, message_sha256: str, version_id: VersionID) -> bool:
+        """True for the one caller that spends it; what it was spent on is kept with it."""
+        ...
+
+    def void(self, key: EnrollmentKey, purpose: Purpose, now: datetime) -> int:
+        """Ends every unspent one of this enrollment and purpose; how many."""
+        ...
+
+    def sweep(self, expired_before: datetime) -> int: ...
+
+
+class Links(Protocol):
+    def add(self, link: EnrollmentLink) -> None: ...
+    def get(self, link_id: str) -> EnrollmentLink | None: ...
+    def by_hash(self, token_sha256: str) -> EnrollmentLink | None: ...
+    def use(self, link_id: str) -> bool:
+        """Counts one use; False where none is left."""
+        ...
+
+
+class Commands(Protocol):
+    def add(self, command: Command) -> None: ...
+    def get(self, key: EnrollmentKey, uuid: CommandUUID) -> Command | None: ...
+    def next(self, key: EnrollmentKey) -> PendingCommand | None:
+        """The oldest `queued` one."""
+        ...
+
+    def answer(self, key: EnrollmentKey, uuid: CommandUUID, state: CommandState, answer: bytes, now: datetime) -> Command | None:
+        """Stores a report for a pending command and returns it as it is now; None where there is no such pending command."""
+        ...
+
+    def resume(self, key: EnrollmentKey) -> int:
+        """Every `not-now` one becomes `queued` again: a new session has begun."""
+        ...
+
+    def cancel(self, key: EnrollmentKey, now: datetime) -> int:
+        """Ends every pending one of this enrollment and of its channels; how many."""
+        ...
+
+    def pending(self, key: EnrollmentKey) -> Sequence[Command]:
+        """`queued` and `not-now` ones of this channel, in queue order."""
+        ...
+
+    def withdraw(self, key: EnrollmentKey, uuid: CommandUUID, now: datetime) -> bool:
+        """Cancels one that is still pending."""
+        ...
+
+    def count_pending(self) -> int: ...
+    def history(self, key: EnrollmentKey, *, limit: int = 100) -> Sequence[Command]:
+        """Newest first."""
+        ...
+
+
+class Jobs(Protocol):
+    def add(self, job: Job) -> None: ...
+    def claim(self, owner: str, now: datetime, lease: timedelta, limit: int) -> Sequence[Job]:
+        """Takes ready jobs whose time has come, and running ones whose lease has ended."""
+        ...
+
+    def finish(self, job_id: JobID, owner: str) -> bool: ...
+    def retry(self, job_id: JobID, owner: str, run_at: datetime, error: str) -> bool: ...
+    def fail(self, job_id: JobID, owner: str, error: str) -> bool: ...
+    def next_run_at(self) -> datetime | None: ...
+    def of_kind(self, kind: str, *, limit: int = 100) -> Sequence[Job]: ...
+    def sweep(self, finished_before: datetime) -> int: ...
+
+
+class Events(Protocol):
+    def append(self, event: Event) -> None: ...
+    def find(
+        self,
+        *,
+        kind: EventKind | None = None,
+        enrollment_key: EnrollmentKey | None = None,
+        version_id: VersionID | None = None,
+        limit: int = 100,
+    ) -> Sequence[Event]:
+        """Newest first."""
+        ...
+
+
+class Admins(Protocol):
+    def add(self, token: AdminToken) -> None: ...
+    def by_hash(self, token_sha256: str) -> AdminToken | None: ...
+    def count(self) -> int: ...
+
+
+class Notes(Protocol):
+    """Small named facts of this installation (`push-topic-paused:TOPIC`, `sealing-key`), as text."""
+
+    def get(self, name: str) -> str | None: ...
+    def set(self, name: str, value: str) -> None: ...
+    def delete(self, name: str) -> None: ...
+
+
+class Tx(Protocol):
+    """One transaction, by aspect."""
+
+    @property
+    def lineages(self) -> Lineages: ...
+    @property
+    def keys(self) -> Keys: ...
+    @property
+    def enrollments(self) -> Enrollments: ...
+    @property
+    def challenges(self) -> Challenges: ...
+    @property
+    def links(self) -> Links: ...
+    @property
+    def commands(self) -> Commands: ...
+    @property
+    def jobs(self) -> Jobs: ...
+    @property
+    def events(self) -> Events: ...
+    @property
+    def admins(self) -> Admins: ...
+    @property
+    def notes(self) -> Notes: ...
+
+
+class Store(Protocol):
+    async def run(self, fn: Callable[[Tx], T]) -> T:
+        """Runs `fn` in one durable write transaction."""
+        ...
+
+    async def read(self, fn: Callable[[Tx], T]) -> T:
+        """Runs `fn` on a consistent snapshot that cannot write."""
+        ...
+
+    async def presented(self, certificate_sha256: str, user_id: str | None) -> Presented | None:
+        """The hot path: one read for an identity certificate, its device and the addressed channel; None for an unknown one."""
+        ...
+
+    def saw(self, key: EnrollmentKey, now: datetime) -> None:
+        """Notes `last_seen_at`; written within a second or so, lost in a crash."""
+        ...
+
+    def sent(self, uuid: CommandUUID, now: datetime) -> None:
+        """Notes a command's `sent_at`, likewise."""
+        ...
+
+    async def changed(self) -> None:
+        """Returns when something has been committed: at once for this process's own commits, within a second for others'."""
+        ...
+
+    async def close(self) -> None:
+        """Writes what was noted and lets go of the database; running transactions end first."""
+        ...

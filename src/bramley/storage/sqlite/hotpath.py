@@ -1,0 +1,67 @@
+"""The read behind every request of a device, without a layer in between: one prepared statement, some twenty microseconds."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from bramley.model.commands import CommandUUID, PendingCommand
+from bramley.model.enrollments import EnrollmentID, EnrollmentKey, EnrollmentState, Presented, Purpose
+from bramley.model.lineages import VersionID, VersionState
+from bramley.storage.columns import from_microseconds
+
+# INDEXED BY, since without statistics SQLite takes the index of the whole history to look for a deferred command
+SELECT = """
+SELECT v.id, v.state, v.not_before, v.not_after, b.purpose, e.key, e.id, e.state, {channel}.key, {channel}.state,
+       q.uuid, q.request_type, q.payload,
+       EXISTS (SELECT 1 FROM commands AS d INDEXED BY commands_deferred
+                WHERE d.enrollment_key = {channel}.key AND d.state = 'not-now')
+  FROM bindings AS b
+  JOIN versions AS v ON v.id = b.version_id AND v.not_before IS NOT NULL AND v.not_after IS NOT NULL
+  JOIN enrollments AS e ON e.key = b.enrollment_key
+  {join_channel}
+  LEFT JOIN commands AS q ON q.seq = (
+       SELECT n.seq FROM commands AS n INDEXED BY commands_queued
+        WHERE n.enrollment_key = {channel}.key AND n.state = 'queued' ORDER BY n.seq LIMIT 1)
+ WHERE b.certificate_sha256 = ?1
+"""
+DEVICE = SELECT.format(channel="e", join_channel="")
+USER = SELECT.format(
+    channel="c",
+    join_channel="LEFT JOIN enrollments AS c ON c.parent = e.key AND c.user_id = ?2 AND c.state <> 'checked-out'",
+)
+
+# looked up, since calling an enum costs as much as reading a row
+VERSION_STATES = {state.value: state for state in VersionState}
+ENROLLMENT_STATES = {state.value: state for state in EnrollmentState}
+PURPOSES = {purpose.value: purpose for purpose in Purpose}
+
+
+def presented(raw: sqlite3.Connection, certificate_sha256: str, user_id: str | None) -> Presented | None:
+    """`Store.presented` on a reading connection.
+
+    A user is found by the `user_id` of a channel that is not checked out; the device itself is found in any state.
+    """
+    # fetchall, since a statement not run to its end would hold its snapshot, and with it the log, forever
+    if user_id is None:
+        rows = raw.execute(DEVICE, (certificate_sha256,)).fetchall()
+    else:
+        rows = raw.execute(USER, (certificate_sha256, user_id)).fetchall()
+    if not rows:
+        return None
+    version, version_state, start, end, purpose, key, name, state, channel, channel_state, *command, deferred = rows[0]
+    uuid, request_type, payload = command
+    return Presented(
+        certificate_sha256=certificate_sha256,
+        version_id=VersionID(version),
+        version_state=VERSION_STATES[version_state],
+        not_before=from_microseconds(start),
+        not_after=from_microseconds(end),
+        purpose=PURPOSES[purpose],
+        enrollment_key=EnrollmentKey(key),
+        enrollment_id=None if name is None else EnrollmentID(name),
+        enrollment_state=ENROLLMENT_STATES[state],
+        channel_key=None if channel is None else EnrollmentKey(channel),
+        channel_state=None if channel is None else ENROLLMENT_STATES[channel_state],
+        next_command=None if uuid is None else PendingCommand(CommandUUID(uuid), request_type, payload),
+        deferred=bool(deferred),
+    )

@@ -1,0 +1,99 @@
+"""The store: one writer thread, and readers on the event loop that opened it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TypeVar
+
+from bramley.model.commands import CommandUUID
+from bramley.model.enrollments import EnrollmentKey, Presented
+from bramley.storage.errors import Closed
+from bramley.storage.protocols import Store, Tx
+from bramley.storage.sqlite import hotpath
+from bramley.storage.sqlite.behind import Behind
+from bramley.storage.sqlite.connection import connect_to_read, core_over
+from bramley.storage.sqlite.explain import explain
+from bramley.storage.sqlite.watch import Watch
+from bramley.storage.sqlite.writer import Writer
+from bramley.storage.transaction import SQLTransaction
+
+T = TypeVar("T")
+
+
+class SQLiteStore(Store):
+    """Made by `open_store`; belongs to the event loop that it was opened on."""
+
+    def __init__(self, writer: Writer, raw: sqlite3.Connection, foreign_commits: int) -> None:
+        self._writer = writer
+        self._raw = raw
+        self._reader = core_over(raw)
+        self._snapshot = SQLTransaction(self._reader)
+        self._behind = Behind(writer.run)
+        self._watch = Watch(writer.foreign_commits, foreign_commits)
+        self._closed = False
+
+    async def run(self, fn: Callable[[Tx], T]) -> T:
+        return await self._writer.run(fn)
+
+    async def read(self, fn: Callable[[Tx], T]) -> T:
+        """Runs on the event loop: fit for what takes a millisecond, so mind the limits of listings."""
+        self._refuse_if_closed()
+        self._raw.execute("BEGIN")
+        try:
+            return fn(self._snapshot)
+        finally:
+            if self._raw.in_transaction:
+                self._raw.execute("ROLLBACK")
+
+    async def presented(self, certificate_sha256: str, user_id: str | None) -> Presented | None:
+        self._refuse_if_closed()
+        try:
+            return hotpath.presented(self._raw, certificate_sha256, user_id)
+        except sqlite3.Error as trouble:
+            raise explain(trouble) from trouble
+
+    def saw(self, key: EnrollmentKey, now: datetime) -> None:
+        self._refuse_if_closed()
+        self._behind.saw(key, now)
+
+    def sent(self, uuid: CommandUUID, now: datetime) -> None:
+        self._refuse_if_closed()
+        self._behind.sent(uuid, now)
+
+    async def changed(self) -> None:
+        await self._watch.changed()
+
+    async def close(self) -> None:
+        """Raises, once all is closed, the trouble that kept the last notes from being written."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._behind.close()
+        finally:
+            # the writer last: the last connection to close empties the log into the database, which a reader cannot
+            self._reader.close()
+            self._raw.close()
+            await self._writer.stop()
+
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise Closed("the store is closed.", advice="Open it again.")
+
+
+async def open_store(path: Path) -> SQLiteStore:
+    """Opens the database at a path, whose folder must exist; creates or migrates it where needed.
+
+    Raises NoPlace, WrongFormat, NewerSchema, Corrupt, Busy or DiskTrouble, each with advice.
+    """
+    writer = Writer(path)
+    try:
+        await writer.start()
+        foreign_commits = await writer.foreign_commits()
+        return SQLiteStore(writer, connect_to_read(path), foreign_commits)
+    except BaseException:
+        await writer.stop()
+        raise

@@ -1,0 +1,29 @@
+"""One transaction on a SQLAlchemy connection, by aspect. Who made the connection begins and ends the transaction."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from bramley.storage.aspects.admin import SQLAdmins, SQLNotes
+from bramley.storage.aspects.challenges import SQLChallenges, SQLLinks
+from bramley.storage.aspects.commands import SQLCommands
+from bramley.storage.aspects.enrollments import SQLEnrollments
+from bramley.storage.aspects.events import SQLEvents
+from bramley.storage.aspects.jobs import SQLJobs
+from bramley.storage.aspects.lineages import SQLKeys, SQLLineages
+
+
+class SQLTransaction:
+    """`protocols.Tx`. The aspects hold nothing but the connection, so one of these serves every transaction on it."""
+
+    def __init__(self, connection: sa.Connection) -> None:
+        self.lineages = SQLLineages(connection)
+        self.keys = SQLKeys(connection)
+        self.enrollments = SQLEnrollments(connection)
+        self.challenges = SQLChallenges(connection)
+        self.links = SQLLinks(connection)
+        self.commands = SQLCommands(connection)
+        self.jobs = SQLJobs(connection)
+        self.events = SQLEvents(connection)
+        self.admins = SQLAdmins(connection)
+        self.notes = SQLNotes(connection)

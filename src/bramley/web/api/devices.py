@@ -1,0 +1,110 @@
+"""/devices and /push."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from litestar import Request, get, post
+from litestar.params import Dependency, Parameter
+
+from bramley.model.enrollments import EnrollmentKey, EnrollmentState
+from bramley.operations import commands, devices, identities, pushing
+from bramley.operations.live import Live
+from bramley.web.api.requests import CommandBody, Limit, PushBody, RevokeBody, command_of
+from bramley.web.api.views import (
+    CommandDetailView,
+    CommandView,
+    DeviceDetailView,
+    DeviceView,
+    Page,
+    VersionView,
+    next_after,
+)
+
+LiveServer = Annotated[Live, Dependency(skip_validation=True)]
+DeviceName = Annotated[str, Parameter(description="UDID, EnrollmentID, DEVICE:USER, or our key")]
+
+
+class PushedView(msgspec.Struct, frozen=True, kw_only=True):
+    """Whether a push was queued for a device, and if not, why."""
+
+    device: str
+    queued: bool
+    why_not: str
+
+
+@get("/devices")
+async def list_devices(
+    live: LiveServer,
+    search: str | None = None,
+    enrollment_state: Annotated[EnrollmentState | None, Parameter(query="state")] = None,
+    limit: Limit = 100,
+    after: str | None = None,
+) -> Page[DeviceView]:
+    """Devices and user channels, in order of key; `search` is a part of id, serial number or device name."""
+    found = await devices.listing(
+        live.installation,
+        state=enrollment_state,
+        search=search,
+        limit=limit,
+        after=None if after is None else EnrollmentKey(after),
+    )
+    return Page(items=[DeviceView.of(each) for each in found], next=next_after([each.key for each in found], limit))
+
+
+@get("/devices/{device:str}")
+async def show_device(live: LiveServer, device: DeviceName) -> DeviceDetailView:
+    """One device with all that hangs on it."""
+    return DeviceDetailView.of(await devices.show(live.installation, device))
+
+
+@get("/devices/{device:str}/commands")
+async def list_commands(live: LiveServer, device: DeviceName) -> list[CommandView]:
+    """The device's commands, newest first."""
+    return [CommandView.of(command) for command in (await devices.show(live.installation, device)).commands]
+
+
+@post("/devices/{device:str}/commands")
+async def send_command(live: LiveServer, request: Request, device: DeviceName, data: CommandBody) -> CommandView:  # type: ignore[type-arg]
+    """Queues a command and, unless `push` is false, a push to wake the device."""
+    sent = await commands.send(live.installation, device, command_of(data), actor=request.auth, push=data.push)
+    return CommandView.of(sent)
+
+
+@get("/devices/{device:str}/commands/{uuid:str}")
+async def show_command(live: LiveServer, device: DeviceName, uuid: str) -> CommandDetailView:
+    """One command with the device's answer."""
+    return CommandDetailView.of(await commands.show(live.installation, device, uuid))
+
+
+@post("/devices/{device:str}/identity/renew", status_code=202)
+async def renew_identity(live: LiveServer, request: Request, device: DeviceName) -> CommandView:  # type: ignore[type-arg]
+    """Sends the device its enrollment profile, with which it gets a new identity."""
+    return CommandView.of(await identities.renew(live, device, actor=request.auth))
+
+
+@post("/devices/{device:str}/identity/revoke", status_code=200)
+async def revoke_identity(live: LiveServer, request: Request, device: DeviceName, data: RevokeBody) -> list[VersionView]:  # type: ignore[type-arg]
+    """Revokes every live identity of the device: it is refused from its next request on, also if it were to be erased."""
+    revoked = await identities.revoke(live.installation, device, reason=data.reason, actor=request.auth)
+    return [VersionView.of(version) for version in revoked]
+
+
+@post("/push", status_code=202)
+async def push(live: LiveServer, data: PushBody) -> list[PushedView]:
+    """Queues a push to each device."""
+    asked = await pushing.request_push(live.installation, data.devices)
+    return [PushedView(device=each.device, queued=each.queued, why_not=each.why_not) for each in asked]
+
+
+HANDLERS = (
+    list_devices,
+    show_device,
+    list_commands,
+    send_command,
+    show_command,
+    renew_identity,
+    revoke_identity,
+    push,
+)

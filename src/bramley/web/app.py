@@ -1,0 +1,147 @@
+"""The root of everything that is served: dispatch on the path before any framework, then one answer, one line of log, one count."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from bramley.errors import BramleyError
+from bramley.operations.live import Live
+from bramley.web import answers
+from bramley.web.asgi import ASGIApp, Handler, Message, Receive, Request, Response, Scope, Send, respond, text
+from bramley.web.device import enroll, pki
+from bramley.web.device.mdm import MDM
+from bramley.web.device.scep import SCEP
+from bramley.web.errors import Disconnected
+from bramley.web.metrics import Metrics
+from bramley.web.observe import Observe
+
+API_PREFIX: Final = "/api/"
+
+log = structlog.get_logger("bramley.web")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Handlers by method, and how their errors are answered. `name` stands in logs and metrics in place of the path."""
+
+    name: str
+    handlers: Mapping[str, Handler]
+    explain: Callable[[BaseException], Response] = answers.for_device
+
+
+class Application:
+    """The two ASGI applications of a running server.
+
+    `main` serves everything, on the listener that asks for no client certificate. `device` serves check-in and connect
+    alone, on the one that does.
+    """
+
+    def __init__(self, live: Live) -> None:
+        # here, because the framework takes longer to import than all of ours
+        from bramley.web.api.app import create_api
+
+        metrics = Metrics()
+        self.main: ASGIApp = Dispatch(metrics, _main_routes(live, metrics), _main_prefixes(live), create_api(live))
+        self.device: ASGIApp = Dispatch(metrics, _mdm_routes(live, metrics))
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """An ASGI application over exact paths, path prefixes that end in a slash, and the API behind its own prefix."""
+
+    metrics: Metrics
+    exact: Mapping[str, Route]
+    prefixes: Mapping[str, Route] = field(default_factory=dict)
+    api: ASGIApp | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            raise ValueError(f"Expected HTTP; {scope['type']} came.")
+        began = time.perf_counter()
+        trace = secrets.token_hex(8)
+        path: str = scope["path"]
+        if self.api is not None and path.startswith(API_PREFIX):
+            name, status = "api", await _pass_on(self.api, scope, receive, send, trace)
+        else:
+            route = self.exact.get(path) or self.prefixes.get(path[: path.find("/", 1) + 1])
+            name = route.name if route else "none"
+            response = await _handle(route, Request(scope, receive, trace)) if route else text(404, "Not found.")
+            if response is None:
+                return
+            status = response.status
+            await respond(send, response, trace)
+        seconds = time.perf_counter() - began
+        self.metrics.answered(name, status, seconds)
+        log.debug("request", trace=trace, route=name, status=status, seconds=round(seconds, 6))
+
+
+def _main_routes(live: Live, metrics: Metrics) -> Mapping[str, Route]:
+    scep, observe = SCEP(live), Observe(live, metrics)
+    return {
+        **_mdm_routes(live, metrics),
+        "/scep": Route("scep", {"GET": scep.get, "POST": scep.post}),
+        "/healthz": _page("healthz", observe.health),
+        "/readyz": _page("readyz", observe.ready),
+        "/version": _page("version", observe.version),
+        "/metrics": _page("metrics", observe.metrics),
+    }
+
+
+def _main_prefixes(live: Live) -> Mapping[str, Route]:
+    return {
+        # GET alone: each one begins an enrollment
+        enroll.PREFIX: Route("enroll", {"GET": enroll.Enroll(live)}, answers.for_person),
+        pki.PREFIX: _page("pki", pki.AuthorityCertificates(live)),
+    }
+
+
+def _mdm_routes(live: Live, metrics: Metrics) -> Mapping[str, Route]:
+    mdm = MDM(live, metrics)
+    return {f"/mdm/{name}": Route(f"mdm-{name}", {"PUT": mdm}) for name in ("checkin", "connect")}
+
+
+def _page(name: str, handler: Handler) -> Route:
+    return Route(name, {"GET": handler, "HEAD": handler}, answers.for_person)
+
+
+async def _handle(route: Route, request: Request) -> Response | None:
+    """The route's answer, whatever happens; None where nobody waits for one."""
+    handler = route.handlers.get(request.scope["method"])
+    if handler is None:
+        allowed = ", ".join(route.handlers)
+        response = text(405, f"Expected {allowed}.")
+        return Response(405, response.body, response.content_type, ((b"allow", allowed.encode()),))
+    try:
+        return await handler(request)
+    except Disconnected:
+        return None
+    except BramleyError as error:
+        response = route.explain(error)
+        level = log.error if response.status >= 500 else log.info
+        client = (request.scope.get("client") or ("",))[0]
+        level("refused", trace=request.trace, route=route.name, status=response.status, client=client, error=str(error))
+        return response
+    except Exception as error:
+        log.exception("request failed", trace=request.trace, route=route.name)
+        return route.explain(error)
+
+
+async def _pass_on(app: ASGIApp, scope: Scope, receive: Receive, send: Send, trace: str) -> int:
+    """Lets another application answer, adds X-Request-ID, and returns its status."""
+    status = 500
+
+    async def send_and_note(message: Message) -> None:
+        nonlocal status
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            message["headers"] = [*message.get("headers", ()), (b"x-request-id", trace.encode())]
+        await send(message)
+
+    await app(scope, receive, send_and_note)
+    return status

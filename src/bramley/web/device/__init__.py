@@ -1,0 +1,1 @@
+"""What devices call: plain handlers, reached before any framework."""

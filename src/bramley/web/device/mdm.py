@@ -1,0 +1,188 @@
+"""PUT /mdm/checkin and /mdm/connect: one handler for both, since a device without CheckInURL sends everything to ServerURL."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+import structlog
+
+from bramley.errors import BramleyError
+from bramley.mdm import checkin, connect
+from bramley.mdm.answer import PLIST_TYPE, Answer
+from bramley.mdm.binding import AuthenticatedDevice, authenticate
+from bramley.mdm.errors import BadMessage, MDMError, NotOffered, Refusal, Refused
+from bramley.mdm.identity import VerifiedSigner, verify_signature, verify_tls
+from bramley.mdm.messages import CheckinMessage, parse_checkin
+from bramley.mdm.report import Report, parse_report
+from bramley.model.commands import PendingCommand
+from bramley.model.enrollments import Presented
+from bramley.model.events import EventKind
+from bramley.operations import identities, refusals
+from bramley.operations.live import Live
+from bramley.storage.protocols import Tx
+from bramley.web.asgi import Request, Response
+from bramley.web.errors import TooLarge
+from bramley.web.metrics import Metrics
+from bramley.web.protocol import TLS_EXTENSION
+
+CHECKIN_TYPE: Final = b"application/x-apple-aspen-mdm-checkin"
+"""What a Content-Type begins with for a check-in message; anything else is taken for a report."""
+
+OFF_LOOP_BYTES: Final = 256 * 1024
+"""Bodies from this size on are checked and parsed on a thread, so that one large report does not hold up the others."""
+
+log = structlog.get_logger("bramley.web.mdm")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a request brought to show who sent it, not yet looked at."""
+
+    signature: bytes | None
+    certificate: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class MDM:
+    """Identity, binding, then the message; each step fails closed, and what is refused is written down."""
+
+    live: Live
+    metrics: Metrics
+
+    async def __call__(self, request: Request) -> Response:
+        presented: Presented | None = None
+        try:
+            signer, message = await self._read(request)
+            store = self.live.installation.store
+            presented = await store.presented(signer.sha256, message.sender.user)
+            now = self.live.installation.clock.now()
+            device = authenticate(signer, presented, message, now=now, skew=self._skew)
+            self._note_sight(device, now)
+            if isinstance(message, Report):
+                return await self._connect(device, message, now)
+            return _answer(await store.run(partial(self._check_in, device=device, message=message, now=now)))
+        except (MDMError, TooLarge) as error:
+            await self._note_refusal(error, presented)
+            raise
+
+    async def _read(self, request: Request) -> tuple[VerifiedSigner, CheckinMessage | Report]:
+        limits = self.live.installation.settings.limits
+        is_checkin = request.header(b"content-type").startswith(CHECKIN_TYPE)
+        limit = limits.checkin_bytes if is_checkin else limits.connect_bytes
+        # Before the body: a stranger without any proof is not given 16 MB of memory.
+        proof = read_proof(request)
+        body = await request.body(limit)
+        understand = partial(self._understand, proof, body, is_checkin, limit)
+        return await asyncio.to_thread(understand) if len(body) >= OFF_LOOP_BYTES else understand()
+
+    def _understand(
+        self, proof: Proof, body: bytes, is_checkin: bool, limit: int
+    ) -> tuple[VerifiedSigner, CheckinMessage | Report]:
+        signer = self._identify(proof, body)
+        message = parse_checkin(body, max_bytes=limit) if is_checkin else parse_report(body, max_bytes=limit)
+        return signer, message
+
+    def _identify(self, proof: Proof, body: bytes) -> VerifiedSigner:
+        trust, now, skew = self.live.current().trust, self.live.installation.clock.now(), self._skew
+        if proof.certificate is None:
+            return verify_signature(proof.signature or b"", body, trust, now=now, skew=skew)
+        signer = verify_tls(proof.certificate, trust, now=now, skew=skew)
+        if proof.signature is not None:
+            signed = verify_signature(proof.signature, body, trust, now=now, skew=skew)
+            if signed.sha256 != signer.sha256:
+                raise Refused(
+                    Refusal.BAD_SIGNATURE,
+                    f"The TLS connection is {signer.sha256}'s, and the Mdm-Signature {signed.sha256}'s: one sender has one.",
+                )
+        return signer
+
+    def _check_in(self, tx: Tx, *, device: AuthenticatedDevice, message: CheckinMessage, now: datetime) -> Answer:
+        installation = self.live.installation
+        topics = self.live.current().topics
+        answer = checkin.handle(tx, device, message, now=now, sealer=installation.sealer, topics=topics)
+        if device.is_first_use:
+            identities.first_use(tx, device, now=now)
+        return answer
+
+    async def _connect(self, device: AuthenticatedDevice, report: Report, now: datetime) -> Response:
+        installation = self.live.installation
+        immediate = None if device.is_first_use else connect.answer_idle(device, report)
+        if immediate is not None:
+            command = immediate.command
+        else:
+            command = await installation.store.run(partial(_report, device=device, report=report, now=now))
+        if command is None:
+            return Response(200)
+        body = connect.deliver(command, installation.sealer)
+        installation.store.sent(command.uuid, now)
+        return Response(200, body, PLIST_TYPE)
+
+    def _note_sight(self, device: AuthenticatedDevice, now: datetime) -> None:
+        presented, store = device.presented, self.live.installation.store
+        store.saw(presented.enrollment_key, now)
+        if presented.channel_key is not None and presented.channel_key != presented.enrollment_key:
+            store.saw(presented.channel_key, now)
+
+    async def _note_refusal(self, error: MDMError | TooLarge, presented: Presented | None) -> None:
+        reason = _reason(error)
+        self.metrics.refused(reason)
+        if isinstance(error, NotOffered):
+            return  # devices ask for these as a matter of course
+        try:
+            await refusals.record(
+                self.live.installation,
+                EventKind.DEVICE_REFUSED,
+                reason,
+                message=error.message,
+                actor=f"device:{(presented and presented.enrollment_id) or ''}",
+                enrollment=presented.enrollment_key if presented else None,
+            )
+        except BramleyError as trouble:
+            # The answer stands either way; what could not be written to the database is at least in the log.
+            log.error("refusal not recorded", reason=reason, error=str(trouble))
+
+    @property
+    def _skew(self) -> timedelta:
+        return timedelta(minutes=self.live.installation.settings.identity.clock_skew_minutes)
+
+
+def read_proof(request: Request) -> Proof:
+    """The Mdm-Signature header and the TLS client certificate, whichever came. Refused where neither did, or two headers."""
+    signatures = request.headers(b"mdm-signature")
+    tls = request.scope.get("extensions", {}).get(TLS_EXTENSION, {})
+    certificate: bytes | None = tls.get("client_cert_der")
+    if len(signatures) > 1:
+        raise Refused(Refusal.SEVERAL_SIGNERS, f"Expected one Mdm-Signature header; {len(signatures)} came.")
+    if not signatures and certificate is None:
+        raise Refused(
+            Refusal.NO_SIGNATURE,
+            "Expected an Mdm-Signature header or a TLS client certificate; neither came.",
+            advice="The MDM payload must set SignMessage, and a proxy in front must pass the header on.",
+        )
+    return Proof(signatures[0] if signatures else None, certificate)
+
+
+def _report(tx: Tx, *, device: AuthenticatedDevice, report: Report, now: datetime) -> PendingCommand | None:
+    command = connect.handle(tx, device, report, now=now)
+    if device.is_first_use:
+        identities.first_use(tx, device, now=now)
+    return command
+
+
+def _answer(answer: Answer) -> Response:
+    return Response(200, answer.body or b"", answer.content_type)
+
+
+def _reason(error: MDMError | TooLarge) -> str:
+    """One of few words, for a label and an event."""
+    if isinstance(error, Refused):
+        return error.reason
+    if isinstance(error, BadMessage):
+        return "bad-message"
+    if isinstance(error, TooLarge):
+        return "too-large"
+    return "not-offered" if isinstance(error, NotOffered) else "quarantined"

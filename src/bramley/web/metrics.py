@@ -1,0 +1,34 @@
+"""What is counted while requests run; one registry for each application, never the process-wide one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+
+
+class Metrics:
+    """Counters of the edge. Labels take few values: a path or an id never becomes one."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self._requests = Counter(
+            "bramley_requests", "Requests answered, by route and HTTP status.", ("route", "status"), registry=self.registry
+        )
+        self._seconds = Histogram(
+            "bramley_request_seconds",
+            "Time from a request's header to the end of its answer, by route.",
+            ("route",),
+            registry=self.registry,
+            buckets=_BUCKETS,
+        )
+        self._refusals = Counter("bramley_refusals", "Device requests refused, by reason.", ("reason",), registry=self.registry)
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(route, status).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def refused(self, reason: str) -> None:
+        self._refusals.labels(reason).inc()

@@ -1,0 +1,118 @@
+"""GET /healthz, /readyz, /version and /metrics."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from prometheus_client import Gauge, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+import bramley
+from bramley.errors import BramleyError
+from bramley.model.kinds import Kind
+from bramley.model.lineages import VersionState
+from bramley.operations.live import Live
+from bramley.storage.protocols import Tx
+from bramley.web.asgi import Request, Response, text
+from bramley.web.metrics import Metrics
+
+SCRAPE_INTERVAL: Final = timedelta(seconds=5)
+"""How long what the database was asked for stays good: scrapes are open to anybody, and must not become work for it."""
+
+_OF_DEVICES: Final = frozenset({Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY})
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the database says, at one moment."""
+
+    ends: tuple[tuple[Kind, str, datetime], ...]
+    identities: dict[VersionState, int]
+    enrollments: dict[str, int]
+    commands_pending: int
+
+
+class Observe:
+    """Health for supervisors, readiness for load balancers, metrics for whoever asks."""
+
+    def __init__(self, live: Live, metrics: Metrics) -> None:
+        self._live = live
+        self._metrics = metrics
+        self._asked_at: datetime | None = None
+        registry = metrics.registry
+        self._ends = Gauge(
+            "bramley_certificate_not_after_timestamp_seconds",
+            "When the active certificate of a lineage ends; device identities are left out.",
+            ("kind", "name"),
+            registry=registry,
+        )
+        self._identities = Gauge("bramley_device_identities", "Device identities by state.", ("state",), registry=registry)
+        self._enrollments = Gauge("bramley_enrollments", "Devices and user channels by state.", ("state",), registry=registry)
+        self._pending = Gauge("bramley_commands_pending", "Commands that no device has answered yet.", registry=registry)
+
+    async def health(self, _request: Request) -> Response:
+        """200 for as long as the event loop turns."""
+        return text(200, "ok")
+
+    async def version(self, _request: Request) -> Response:
+        return _json(200, {"version": bramley.__version__})
+
+    async def ready(self, _request: Request) -> Response:
+        """200 where devices can be served, else 503; what is not ready, and what deserves a look, by name."""
+        not_ready, warnings = [], []
+        try:
+            await self._live.installation.store.read(lambda tx: tx.admins.count())
+        except BramleyError:
+            not_ready.append("database")
+        snapshot, now = self._live.current(), self._live.installation.clock.now()
+        in_force = {
+            "https-certificate": snapshot.https.certificate,
+            "identity-ca": snapshot.authorities.identity.authority.certificate,
+        }
+        for name, certificate in in_force.items():
+            if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+                not_ready.append(name)
+        if not snapshot.topics:
+            warnings.append("push-certificate")
+        return _json(503 if not_ready else 200, {"ready": not not_ready, "not_ready": not_ready, "warnings": warnings})
+
+    async def metrics(self, _request: Request) -> Response:
+        """Prometheus text format."""
+        now = self._live.installation.clock.now()
+        if self._asked_at is None or not self._asked_at <= now < self._asked_at + SCRAPE_INTERVAL:
+            self._asked_at = now
+            self._show(await self._live.installation.store.read(read_facts))
+        return Response(200, generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST)
+
+    def _show(self, facts: Facts) -> None:
+        self._ends.clear()  # a lineage may have lost its active version
+        for kind, name, end in facts.ends:
+            self._ends.labels(kind, name).set(end.timestamp())
+        for state, count in facts.identities.items():
+            self._identities.labels(state).set(count)
+        for standing, count in facts.enrollments.items():
+            self._enrollments.labels(standing).set(count)
+        self._pending.set(facts.commands_pending)
+
+
+def read_facts(tx: Tx) -> Facts:
+    """Everything that is measured in the database, in one snapshot of it."""
+    rows = [
+        row
+        for kind in Kind
+        if kind not in _OF_DEVICES
+        for row in tx.lineages.certificates(kind=kind, states=(VersionState.ACTIVE,))
+    ]
+    return Facts(
+        tuple((row.lineage.kind, row.lineage.name, row.version.not_after) for row in rows if row.version.not_after is not None),
+        tx.lineages.count(Kind.DEVICE_IDENTITY),
+        {state.value: count for state, count in tx.enrollments.count().items()},
+        tx.commands.count_pending(),
+    )
+
+
+def _json(status: int, value: object) -> Response:
+    return Response(status, json.dumps(value).encode() + b"\n", "application/json")

@@ -1,0 +1,177 @@
+"""A running Bramley: listeners, jobs and the watch over the database, started and stopped as one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Final
+
+import structlog
+from cryptography import x509
+
+from bramley import __version__
+from bramley.apple.push.client import CurlPushClient, PushClient, PushTarget
+from bramley.errors import BadInput, BramleyError
+from bramley.jobs import catalogue
+from bramley.jobs.push import ClientFactory, Pusher
+from bramley.model.events import Event, EventKind
+from bramley.operations import server_certificates
+from bramley.operations.installation import Installation
+from bramley.operations.live import Live, PushIdentity
+from bramley.pki import certificates
+from bramley.storage.protocols import Tx
+from bramley.tls.live import LiveCertificate, ServerPair
+from bramley.web.app import Application
+from bramley.web.server import Listener, Servers
+
+RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a listener came to be."""
+
+    host: str
+    port: int
+
+
+class Service:
+    """Starts with `start`, serves until `stop`."""
+
+    def __init__(self, live: Live, certificate: LiveCertificate, servers: Servers, pusher: Pusher) -> None:
+        self.live = live
+        self.main: Address | None = None
+        self.device: Address | None = None
+        self._certificate = certificate
+        self._servers = servers
+        self._pusher = pusher
+        self._tasks: list[asyncio.Task[None]] = []
+        self._log = structlog.get_logger("service")
+
+    @classmethod
+    async def start(cls, installation: Installation, connect: ClientFactory | None = None) -> Service:
+        """Renews what of the server's own certificates is due, listens, and takes up the jobs.
+
+        `connect` makes the client of APNs; by default it is what the settings say. Raises what prevents serving, having
+        changed nothing but certificates that were due.
+        """
+        connect = connect or push_clients(installation)
+        live = await Live.start(installation)
+        now = installation.clock.now()
+
+        def begin(tx: Tx) -> None:
+            server_certificates.ensure(
+                tx,
+                installation.sealer,
+                live.current().authorities,
+                host=installation.host,
+                organization=installation.settings.organization,
+                now=now,
+            )
+            tx.events.append(Event(now, EventKind.SERVER_STARTED, "server", detail={"version": __version__}))
+
+        await installation.store.run(begin)
+        await live.refresh()
+        certificate = LiveCertificate(_pair(live))
+        service = cls(live, certificate, Servers(installation.settings.limits, installation.clock), Pusher(live, connect))
+        await service._listen()
+        service._tasks = [
+            asyncio.create_task(service._follow(), name="follow"),
+            asyncio.create_task(catalogue.runner(live, service._pusher).run(), name="jobs"),
+        ]
+        return service
+
+    async def stop(self) -> None:
+        """Accepts nothing more, lets running requests end, ends the jobs, and closes the database."""
+        await self._servers.stop()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._pusher.close()
+        await self.live.installation.store.close()
+
+    async def failed(self) -> None:
+        """Returns when something that should run for good has ended: only ever by a bug, which is raised."""
+        done, _pending = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+
+    async def _listen(self) -> None:
+        settings = self.live.installation.settings
+        application = Application(self.live)
+        listeners = [Listener(settings.listen.host, settings.listen.port, self._certificate.context(), application.main)]
+        if settings.device_listener.port >= 0:
+            context = self._certificate.context(_identity_issuers(self.live))
+            where = settings.device_listener
+            listeners.append(Listener(where.host, where.port, context, application.device, client_certificates=True))
+        addresses = [Address(*found) for found in await self._servers.start(listeners)]
+        self.main, self.device = addresses[0], addresses[1] if len(addresses) > 1 else None
+
+    async def _follow(self) -> None:
+        """Reads keys and certificates anew when the database says so; trouble is logged and tried again."""
+        while True:
+            try:
+                await self.live.installation.store.changed()
+                if await self.live.refresh():
+                    self._certificate.replace(_pair(self.live), _identity_issuers(self.live))
+                    self._log.info("certificates reloaded")
+            except BramleyError as error:
+                self._log.error("cannot read the certificates anew; the former stay in force", error=str(error))
+                await asyncio.sleep(RETRY_SECONDS)
+
+
+def push_clients(installation: Installation) -> ClientFactory:
+    """The factory of APNs clients that the settings describe. BadInput where its CA file cannot be read."""
+    push = installation.settings.push
+    target = PushTarget(push.host, push.port, _ca_pem(push.ca_file), push.proxy or None)
+    expiration = timedelta(days=push.expiration_days)
+
+    def connect(identity: PushIdentity) -> PushClient:
+        return CurlPushClient(
+            certificate_pem=certificates.pem(identity.certificate),
+            key=identity.key,
+            topic=identity.topic,
+            target=target,
+            expiration=expiration,
+            clock=installation.clock,
+        )
+
+    return connect
+
+
+async def serve_until(service: Service, stop: asyncio.Event) -> None:
+    """Serves until `stop` is set, then ends in order; a part that breaks ends the whole and is raised."""
+    stopping = asyncio.create_task(stop.wait())
+    failing = asyncio.create_task(service.failed())
+    try:
+        await asyncio.wait({stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
+        if failing.done():
+            failing.result()
+    finally:
+        for task in (stopping, failing):
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+        await service.stop()
+
+
+def _pair(live: Live) -> ServerPair:
+    https = live.current().https
+    return ServerPair(b"".join(map(certificates.pem, (https.certificate, *https.chain))), https.key)
+
+
+def _identity_issuers(live: Live) -> Sequence[x509.Certificate]:
+    return [live.current().authorities.identity.authority.certificate]
+
+
+def _ca_pem(file: str) -> bytes | None:
+    if not file:
+        return None
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise BadInput(f"push.ca_file {file} cannot be read: {error.strerror}.") from None

@@ -1,0 +1,105 @@
+"""What every test may use: a fixed moment, an installation of Bramley, and the recorded messages of real devices."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncGenerator, Generator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from bramley.operations.installation import Installation, initialize, open_installation
+from bramley.pki import keys
+from bramley.sandbox.apple_ca import SandboxAppleCA
+from bramley.settings import Settings, load
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+URL = "https://mdm.example.test:8443"
+
+
+@dataclass(slots=True)
+class SetClock:
+    """A clock that stands until a test moves it."""
+
+    moment: datetime = field(default=NOW)
+
+    def now(self) -> datetime:
+        return self.moment
+
+    async def sleep_until(self, moment: datetime) -> None:
+        while self.moment < moment:
+            await asyncio.sleep(0.005)
+
+
+@pytest.fixture
+def now() -> datetime:
+    """A fixed moment: tests that need another add to it."""
+    return NOW
+
+
+@pytest.fixture
+def clock() -> SetClock:
+    return SetClock()
+
+
+@pytest.fixture(scope="session")
+def apple() -> SandboxAppleCA:
+    """A stand-in for Apple's certificate authorities."""
+    return SandboxAppleCA.make(NOW)
+
+
+@pytest.fixture(scope="session")
+def push_key() -> keys.PrivateKey:
+    return keys.generate(keys.KeyAlgorithm.RSA_2048)
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a fresh installation. Tests work on copies: making its keys takes seconds."""
+    folder = tmp_path_factory.mktemp("installed") / "data"
+
+    async def make() -> None:
+        installation, _first = await initialize(load(environment={}, data=folder, url=URL), SetClock(), {})
+        await installation.store.close()
+
+    asyncio.run(make())
+    return folder
+
+
+@pytest.fixture
+def settings(installed: Path, tmp_path: Path) -> Settings:
+    """Settings that name a data folder of the test's own, with a fresh installation in it."""
+    folder = tmp_path / "data"
+    shutil.copytree(installed, folder)
+    return load(environment={}, data=folder)
+
+
+@pytest.fixture
+async def installation(settings: Settings, clock: SetClock) -> AsyncGenerator[Installation]:
+    """A fresh installation, opened."""
+    opened = await open_installation(settings, clock, {})
+    yield opened
+    await opened.store.close()
+
+
+@pytest.fixture(scope="session")
+def vectors() -> Path:
+    """The folder of recorded device messages and Apple's schema, where this machine has it."""
+    default = Path(__file__).resolve().parents[2] / "shared" / "vectors"
+    folder = Path(os.environ.get("BRAMLEY_VECTORS", default))
+    if not folder.is_dir():
+        pytest.skip(f"no recorded messages at {folder}; BRAMLEY_VECTORS names another place")
+    return folder
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Where BRAMLEY_TESTS_MAY_NOT_SKIP is set, as it is in CI, a test that skips has failed: its program should be there."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("BRAMLEY_TESTS_MAY_NOT_SKIP"):
+        report.outcome = "failed"
+    return report

@@ -1,0 +1,277 @@
+"""Mdm-Signature and TLS: only a key whose certificate chains to our identity CA, and is valid now, makes a signer."""
+
+from __future__ import annotations
+
+import base64
+import shutil
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from bramley.mdm.errors import Refusal, Refused
+from bramley.mdm.identity import MAX_HEADER_BYTES, IdentityTrust, Method, verify_signature, verify_tls
+from bramley.pki import certificates, chains, cms, names
+from bramley.pki.ca.authority import Authority, issue
+from bramley.pki.ca.profiles import DEVICE_IDENTITY, PROFILE_SIGNER, CertificateProfile
+
+from .kit import NOW, Orchard, sign
+
+BODY = b"<plist><dict><key>Status</key><string>Idle</string></dict></plist>"
+
+SHAPES: dict[str, dict[str, Any]] = {
+    "attributes": {},
+    "bare": {"signed_attributes": False},
+    "bare-sha1": {"signed_attributes": False, "digest": "sha1", "allow_sha1": True},
+}
+
+
+@pytest.fixture(params=SHAPES)
+def shape(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """With signed attributes, and without, as macOS sends it."""
+    return SHAPES[request.param]
+
+
+@pytest.fixture
+def trust(orchard: Orchard) -> IdentityTrust:
+    return IdentityTrust([orchard.identity_ca.certificate])
+
+
+@pytest.fixture(scope="session")
+def certificate(orchard: Orchard) -> x509.Certificate:
+    return made(orchard.identity_ca, orchard)
+
+
+def made(authority: Authority, orchard: Orchard, profile: CertificateProfile = DEVICE_IDENTITY, **span: Any) -> x509.Certificate:
+    return issue(authority, profile, orchard.device_key.public_key(), subject=names.make("F2LX0001"), now=NOW, **span)
+
+
+def refused(reason: Refusal, call: Callable[[], object]) -> Refused:
+    with pytest.raises(Refused) as caught:
+        call()
+    assert caught.value.reason is reason, str(caught.value)
+    return caught.value
+
+
+def test_a_device_signs_and_is_believed(
+    orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, shape: dict[str, Any]
+) -> None:
+    header = sign(BODY, certificate, orchard.device_key, **shape)
+    for given in (header, header.encode()):
+        signer = verify_signature(given, BODY, trust, now=NOW)
+        assert signer.sha256 == certificates.sha256(certificate)
+        assert signer.certificate == certificates.der(certificate)
+        assert signer.method is Method.SIGNATURE
+
+
+def test_openssl_signs_and_is_believed(
+    orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, tmp_path: Path
+) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl command here to sign with")
+    key = orchard.device_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (tmp_path / "key.pem").write_bytes(key)
+    (tmp_path / "certificate.pem").write_bytes(certificates.pem(certificate))
+    (tmp_path / "body").write_bytes(BODY)
+    command = "openssl cms -sign -binary -in body -signer certificate.pem -inkey key.pem -outform DER -out signature"
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    header = base64.b64encode((tmp_path / "signature").read_bytes())
+    assert verify_signature(header, BODY, trust, now=NOW).sha256 == certificates.sha256(certificate)
+
+
+def test_swapped_bodies_are_refused(
+    orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, shape: dict[str, Any]
+) -> None:
+    header = sign(BODY, certificate, orchard.device_key, **shape)
+    for other in (BODY.replace(b"Idle", b"idle"), BODY + b"\n", b""):
+        refused(Refusal.BAD_SIGNATURE, lambda other=other: verify_signature(header, other, trust, now=NOW))  # type: ignore[misc]
+
+
+def test_signed_attributes_cannot_pose_as_a_body(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust) -> None:
+    signed = cms.sign(BODY, key=orchard.device_key, certificate=certificate, detached=True)
+    attributes = cms.parse_signed_data(signed).signers[0].signed_attributes_raw
+    assert attributes is not None
+    bare = cms.sign(attributes, key=orchard.device_key, certificate=certificate, detached=True, signed_attributes=False)
+    header = base64.b64encode(bare)
+    refused(Refusal.BAD_SIGNATURE, lambda: verify_signature(header, attributes, trust, now=NOW))
+
+
+@pytest.mark.parametrize("header", [None, "", b""])
+def test_no_header_is_no_signature(trust: IdentityTrust, header: str | bytes | None) -> None:
+    refused(Refusal.NO_SIGNATURE, lambda: verify_signature(header, BODY, trust, now=NOW))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "garbage!",
+        "MIAG",
+        "é",
+        "A" * (MAX_HEADER_BYTES + 4),
+        base64.b64encode(b"\x30" * 10_000),
+        base64.b64encode(b"\x30\x80" * 5_000),
+        base64.b64encode(cms.certs_only([])),
+    ],
+)
+def test_garbage_is_refused(trust: IdentityTrust, header: str | bytes) -> None:
+    with pytest.raises(Refused) as caught:
+        verify_signature(header, BODY, trust, now=NOW)
+    assert caught.value.reason is Refusal.BAD_SIGNATURE
+
+
+def test_base64_is_strict(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust) -> None:
+    header = sign(BODY, certificate, orchard.device_key)
+    for changed in (header + "\n", " " + header, header[:100] + "\n" + header[100:], header + "AAAA"):
+        refused(Refusal.BAD_SIGNATURE, lambda changed=changed: verify_signature(changed, BODY, trust, now=NOW))  # type: ignore[misc]
+
+
+def test_attached_content_is_refused(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust) -> None:
+    attached = base64.b64encode(cms.sign(BODY, key=orchard.device_key, certificate=certificate))
+    refused(Refusal.BAD_SIGNATURE, lambda: verify_signature(attached, BODY, trust, now=NOW))
+
+
+def test_two_signers_are_refused(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl command here to sign twice with")
+    other = made(orchard.identity_ca, orchard)
+    key = orchard.device_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    for name, one in (("a", certificate), ("b", other)):
+        (tmp_path / f"{name}.pem").write_bytes(certificates.pem(one) + key)
+    (tmp_path / "body").write_bytes(BODY)
+    command = "openssl cms -sign -binary -in body -signer a.pem -signer b.pem -outform DER -out signature"
+    subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
+    header = base64.b64encode((tmp_path / "signature").read_bytes())
+    refused(Refusal.SEVERAL_SIGNERS, lambda: verify_signature(header, BODY, trust, now=NOW))
+
+
+def test_a_look_alike_ca_is_unknown(orchard: Orchard, trust: IdentityTrust) -> None:
+    header = sign(BODY, made(orchard.look_alike, orchard), orchard.device_key)
+    refused(Refusal.UNKNOWN_ISSUER, lambda: verify_signature(header, BODY, trust, now=NOW))
+
+
+def test_a_sibling_under_the_same_root_is_unknown(orchard: Orchard, trust: IdentityTrust) -> None:
+    """An https certificate from our own root must not be a device."""
+    header = sign(BODY, orchard.identity_ca.certificate, orchard.identity_ca.key)
+    with pytest.raises(Refused):
+        verify_signature(header, BODY, trust, now=NOW)
+
+
+def test_a_certificate_for_another_use_is_refused(orchard: Orchard, trust: IdentityTrust) -> None:
+    header = sign(BODY, made(orchard.identity_ca, orchard, PROFILE_SIGNER), orchard.device_key)
+    refused(Refusal.WRONG_USAGE, lambda: verify_signature(header, BODY, trust, now=NOW))
+
+
+@pytest.mark.parametrize("remembered", [False, True])
+def test_validity_is_judged_at_every_request(
+    orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, remembered: bool
+) -> None:
+    header = sign(BODY, certificate, orchard.device_key)
+    if remembered:
+        verify_signature(header, BODY, trust, now=NOW)
+    begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    for inside in (begin - timedelta(minutes=4), begin, end, end + timedelta(minutes=4)):
+        verify_signature(header, BODY, trust if remembered else _like(trust, orchard), now=inside)
+    late, early = end + timedelta(minutes=6), begin - timedelta(minutes=6)
+    refused(Refusal.EXPIRED, lambda: verify_signature(header, BODY, trust, now=late))
+    refused(Refusal.NOT_YET_VALID, lambda: verify_signature(header, BODY, trust, now=early))
+
+
+def _like(trust: IdentityTrust, orchard: Orchard) -> IdentityTrust:
+    return IdentityTrust([orchard.identity_ca.certificate])
+
+
+def test_when_the_ca_ends_so_do_those_it_vouched_for(orchard: Orchard) -> None:
+    from dataclasses import replace
+
+    profile = replace(DEVICE_IDENTITY, lifetime=timedelta(days=3650))
+    certificate = made(orchard.identity_ca, orchard, profile)
+    assert certificate.not_valid_after_utc == orchard.identity_ca.certificate.not_valid_after_utc
+    trust = IdentityTrust([orchard.identity_ca.certificate])
+    assert verify_tls(certificates.der(certificate), trust, now=NOW).method is Method.TLS
+    late = orchard.identity_ca.certificate.not_valid_after_utc + timedelta(hours=1)
+    refused(Refusal.EXPIRED, lambda: verify_tls(certificates.der(certificate), trust, now=late))
+
+
+def test_a_chain_is_verified_once_and_signatures_every_time(
+    orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[object] = []
+    real = chains.verify
+
+    def counting(*arguments: Any, **options: Any) -> Any:
+        calls.append(arguments)
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(chains, "verify", counting)
+    header = sign(BODY, certificate, orchard.device_key)
+    for _ in range(3):
+        verify_signature(header, BODY, trust, now=NOW)
+    assert len(calls) == 1
+    refused(Refusal.BAD_SIGNATURE, lambda: verify_signature(header, BODY + b" ", trust, now=NOW))
+
+
+def test_a_refused_certificate_is_not_remembered(orchard: Orchard, trust: IdentityTrust) -> None:
+    stranger = certificates.der(made(orchard.look_alike, orchard))
+    for _ in range(2):
+        refused(Refusal.UNKNOWN_ISSUER, lambda: verify_tls(stranger, trust, now=NOW))
+
+
+def test_the_least_recently_used_chain_is_forgotten_first(orchard: Orchard) -> None:
+    trust = IdentityTrust([orchard.identity_ca.certificate], remembered=2)
+    first, second, third = (certificates.der(made(orchard.identity_ca, orchard)) for _ in range(3))
+    for one in (first, second, first, third):
+        verify_tls(one, trust, now=NOW)
+    assert len(trust) == 2
+    assert first in trust
+    assert second not in trust
+
+
+def test_tls_certificates_chain_too(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust) -> None:
+    signer = verify_tls(certificates.der(certificate), trust, now=NOW)
+    assert (signer.sha256, signer.method) == (certificates.sha256(certificate), Method.TLS)
+    refused(Refusal.UNKNOWN_ISSUER, lambda: verify_tls(certificates.der(made(orchard.look_alike, orchard)), trust, now=NOW))
+    refused(Refusal.UNKNOWN_ISSUER, lambda: verify_tls(b"no certificate", trust, now=NOW))
+
+
+class TestRecordedOnARealMac:
+    """Its CA is not on record, so its own certificate is made the anchor: the chain is aside here, everything else is real."""
+
+    THEN = datetime(2022, 1, 1, tzinfo=UTC)
+
+    @pytest.fixture
+    def recorded(self, vectors: Path) -> tuple[bytes, bytes]:
+        folder = vectors / "mdm-signature"
+        return (folder / "idle.header.b64").read_bytes().strip(), (folder / "idle.body.plist").read_bytes()
+
+    @pytest.fixture
+    def pinned(self, recorded: tuple[bytes, bytes]) -> IdentityTrust:
+        (der,) = cms.parse_signed_data(base64.b64decode(recorded[0])).certificates
+        return IdentityTrust([certificates.load(der)])
+
+    def test_is_believed_where_trusted(self, recorded: tuple[bytes, bytes], pinned: IdentityTrust) -> None:
+        header, body = recorded
+        signer = verify_signature(header, body, pinned, now=self.THEN)
+        assert names.text(certificates.load(signer.certificate).subject) == names.EMPTY
+
+    def test_is_refused_where_not(self, recorded: tuple[bytes, bytes], trust: IdentityTrust) -> None:
+        refused(Refusal.UNKNOWN_ISSUER, lambda: verify_signature(*recorded, trust, now=self.THEN))
+
+    def test_one_changed_byte_of_body_signature_or_certificate_is_refused(
+        self, recorded: tuple[bytes, bytes], pinned: IdentityTrust
+    ) -> None:
+        header, body = recorded
+        message = base64.b64decode(header)
+        (der,) = cms.parse_signed_data(message).certificates
+        signature = cms.parse_signed_data(message).signers[0].signature
+        for part in (der, signature):
+            place = message.index(part) + len(part) // 2
+            changed = message[:place] + bytes([message[place] ^ 1]) + message[place + 1 :]
+            with pytest.raises(Refused):
+                verify_signature(base64.b64encode(changed), body, pinned, now=self.THEN)
+        changed_body = body.replace(b"Idle", b"Idlf")
+        refused(Refusal.BAD_SIGNATURE, lambda: verify_signature(header, changed_body, pinned, now=self.THEN))

@@ -1,0 +1,97 @@
+"""A live installation with a push certificate, and a device's side of SCEP in process."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+import pytest
+from cryptography import x509
+
+from bramley.model.enrollments import EnrollmentKey, Purpose
+from bramley.operations import enrolling, issuing, push_certificate
+from bramley.operations.enrolling import NewChallenge
+from bramley.operations.installation import Installation
+from bramley.operations.live import Live
+from bramley.pki import csr, keys, names
+from bramley.pki.scep import server
+from bramley.pki.scep.client import SCEPClient
+from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
+from bramley.storage.protocols import Tx
+
+
+@pytest.fixture(scope="session")
+def topic() -> str:
+    return new_topic()
+
+
+@pytest.fixture
+async def live(installation: Installation, apple: SandboxAppleCA, push_key: keys.PrivateKey, topic: str) -> Live:
+    """A server's view of a fresh installation that can enroll."""
+    now = installation.clock.now()
+    certificate = apple.issue_push_certificate(push_key.public_key(), topic=topic, now=now)
+    await push_certificate.import_pair(installation, certificate, push_key, actor="test")
+    return await Live.start(installation)
+
+
+@pytest.fixture(scope="session")
+def device_keys() -> list[keys.PrivateKey]:
+    """Keys of devices, made once."""
+    return [keys.generate(keys.KeyAlgorithm.RSA_2048) for _ in range(3)]
+
+
+@dataclass(frozen=True, slots=True)
+class InProcess:
+    """A SCEP transport that ends in the operation itself."""
+
+    live: Live
+
+    async def get(self, query: str) -> tuple[str, bytes]:
+        if query == "operation=GetCACaps":
+            return "text/plain", server.capabilities()
+        assert query == "operation=GetCACert"
+        return server.ca_certificates((self.live.current().responder.certificate,))
+
+    async def post(self, query: str, body: bytes) -> tuple[str, bytes]:
+        assert query == "operation=PKIOperation"
+        return "application/x-pki-message", await issuing.respond(self.live, body)
+
+
+async def ask(
+    live: Live,
+    key: keys.PrivateKey,
+    challenge: str | None,
+    *,
+    signer: tuple[x509.Certificate, keys.PrivateKey] | None = None,
+    renewal: bool = False,
+) -> x509.Certificate:
+    """What a device gets for this challenge; raises the SCEP refusal."""
+    client = SCEPClient(InProcess(live))
+    (ca,) = await client.ca_certificates()
+    request = csr.build(key, names.make("as the device likes"), challenge_password=challenge)
+    now = live.installation.clock.now()
+    return (await client.enroll(key, request, ca=ca, signer=signer, renewal=renewal, now=now))[0]
+
+
+async def challenge_for(
+    live: Live, *, uses: int = 1, life: timedelta = timedelta(days=1), purpose: Purpose = Purpose.ENROLL
+) -> NewChallenge:
+    """A challenge of a new enrollment that came by a link, as fetching its profile makes it."""
+    created = await enrolling.create_link(live.installation, label="", uses=uses, expires_in=timedelta(days=7), actor="test")
+    return await challenge_of_link(live, created.url, life=life, purpose=purpose)
+
+
+async def challenge_of_link(
+    live: Live, url: str, *, life: timedelta = timedelta(days=1), purpose: Purpose = Purpose.ENROLL
+) -> NewChallenge:
+    """Fetches the profile of a link, then adds a challenge of our own to the enrollment that this began."""
+    before = await live.installation.store.read(_keys)
+    await enrolling.profile_for_link(live, url.rsplit("/", 1)[1])
+    (key,) = await live.installation.store.read(_keys) - before
+    issued = enrolling.new_challenge(key, purpose, live.installation.clock.now(), life)
+    await live.installation.store.run(lambda tx: tx.challenges.add(issued.challenge))
+    return issued
+
+
+def _keys(tx: Tx) -> set[EnrollmentKey]:
+    return {enrollment.key for enrollment in tx.enrollments.find()}
