@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
+from urllib.parse import urlsplit
 
 from bramley.errors import BadInput
 
@@ -126,16 +127,21 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None,
     for path, kind, _explanation, _default in _leaves(Settings):
         text = environment.get(_variable(path))
         if text is not None:
-            target = tree
-            for part in path[:-1]:
-                target = target.setdefault(part, {})
-            target[path[-1]] = _from_text(text, kind, _variable(path))
+            _set(tree, path, _from_text(text, kind, _variable(path)))
     _refuse_unknown(environment)
     tree.update({name: value for name, value in overrides.items() if value is not None})
     tree.setdefault("data", default_data_folder())
     settings: Settings = _build(Settings, tree, ())
     _check(settings)
     return settings
+
+
+def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
+    for part in path[:-1]:
+        tree = tree.setdefault(part, {})
+        if not isinstance(tree, dict):
+            raise BadInput(f"{part} is a section: expected a table, found {type(tree).__name__}.")
+    tree[path[-1]] = value
 
 
 OTHER_VARIABLES = frozenset({"BRAMLEY_CONFIG", "BRAMLEY_SEALING_KEY", "BRAMLEY_TOKEN", "BRAMLEY_VECTORS"})
@@ -196,6 +202,8 @@ def _build(kind: type, tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 
 def _converted(value: Any, hint: type, name: str) -> Any:
     if hint is Path and isinstance(value, str | Path):
+        if not str(value):
+            raise BadInput(f"{name} must not be empty.")
         return Path(value).expanduser()
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -211,26 +219,58 @@ def _from_text(text: str, kind: type, name: str) -> Any:
         if text.lower() in {"false", "no", "0", "off"}:
             return False
         raise BadInput(f"{name} must be true or false; found {text!r}.")
+    if kind is Path and not text:
+        raise BadInput(f"{name} must not be empty.", advice="Remove it to have the default.")
     try:
         return kind(text)
     except ValueError:
         raise BadInput(f"{name} must be of type {kind.__name__}; found {text!r}.") from None
 
 
+_RANGES = {
+    "push.port": (1, 65535),
+    "push.expiration_days": (1, 30),
+    "listen.port": (0, 65535),
+    "device_listener.port": (-1, 65535),
+    "identity.lifetime_days": (1, 3650),
+    "identity.renew_at": (0.1, 0.9),
+    "identity.jitter": (0, 0.2),
+    "identity.grace_hours": (0, 24 * 365),
+    "identity.clock_skew_minutes": (0, 24 * 60),
+    "scep.challenge_hours": (1, 24 * 365),
+    "scep.renewal_challenge_days": (1, 365),
+}
+_CHOICES = {"log.level": ("debug", "info", "warning", "error"), "log.format": ("auto", "text", "json")}
+
+
 def _check(settings: Settings) -> None:
-    if settings.url and not settings.url.startswith("https://"):
-        raise BadInput(f"url must begin with https:// (Apple's devices accept nothing else); found {settings.url!r}.")
-    if not 1 <= settings.push.expiration_days <= 30:
-        raise BadInput(
-            f"push.expiration_days must be 1 to 30 (APNs keeps nothing longer); found {settings.push.expiration_days}."
-        )
-    if not 0.1 <= settings.identity.renew_at <= 0.9:
-        raise BadInput(f"identity.renew_at must be 0.1 to 0.9; found {settings.identity.renew_at}.")
-    if not 0 <= settings.identity.jitter <= 0.2:
-        raise BadInput(f"identity.jitter must be 0 to 0.2; found {settings.identity.jitter}.")
-    for name, port, lowest in (("listen", settings.listen.port, 0), ("device_listener", settings.device_listener.port, -1)):
-        if not lowest <= port <= 65535:
-            raise BadInput(f"{name}.port must be {lowest} to 65535; found {port}.")
+    if settings.url:
+        _check_url(settings.url)
+    for name, (lowest, highest) in _RANGES.items():
+        value = _value(settings, name)
+        if not lowest <= value <= highest:
+            raise BadInput(f"{name} must be {lowest} to {highest}; found {value}.")
+    for name, choices in _CHOICES.items():
+        if _value(settings, name) not in choices:
+            raise BadInput(f"{name} must be one of {', '.join(choices)}; found {_value(settings, name)!r}.")
     for item in fields(settings.limits):
-        if getattr(settings.limits, item.name) <= 0:
-            raise BadInput(f"limits.{item.name} must be more than 0.")
+        value = getattr(settings.limits, item.name)
+        if not 0 < value < float("inf"):
+            raise BadInput(f"limits.{item.name} must be more than 0; found {value}.")
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.username is not None or parts.query or parts.fragment or any(c.isspace() for c in url):
+        raise BadInput(f"url must be https://HOST or https://HOST:PORT (Apple's devices accept nothing else); found {url!r}.")
+
+
+def _value(settings: Settings, name: str) -> Any:
+    value: Any = settings
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value

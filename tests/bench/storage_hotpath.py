@@ -10,7 +10,9 @@ import random
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 from bramley.model.commands import Command, CommandState, CommandUUID
@@ -24,14 +26,18 @@ NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 FINISHED_COMMANDS = 5
 
 
-def fill(tx: Tx, first: int, last: int) -> None:
+def note(name: str, value: str, tx: Tx) -> None:
+    tx.notes.set(name, value)
+
+
+def fill(first: int, last: int, tx: Tx) -> None:
     """Enrollments with an identity each, finished commands, and one in ten with a queued command."""
     for number in range(first, last):
         key, sha256 = EnrollmentKey(f"enrollment-{number:06}"), f"{number:064x}"
         lineage_id, version_id = LineageID(f"lineage-{number:06}"), VersionID(f"version-{number:06}")
         tx.lineages.add(Lineage(lineage_id, Kind.DEVICE_IDENTITY, f"device {number}", Policy(), NOW))
-        dates = {"not_before": NOW, "not_after": NOW + timedelta(days=365)}
-        tx.lineages.add_version(Version(version_id, lineage_id, 1, VersionState.ACTIVE, NOW, NOW, sha256=sha256, **dates))
+        version = Version(version_id, lineage_id, 1, VersionState.ACTIVE, NOW, NOW, sha256=sha256)
+        tx.lineages.add_version(replace(version, not_before=NOW, not_after=NOW + timedelta(days=365)))
         tx.enrollments.add(Enrollment(key, EnrollmentState.ACTIVE, NOW, NOW, id=EnrollmentID(f"UDID-{number:06}")))
         tx.enrollments.bind(Binding(sha256, key, Purpose.ENROLL, version_id, NOW))
         states = [CommandState.ACKNOWLEDGED] * FINISHED_COMMANDS + [CommandState.QUEUED] * (number % 10 == 0)
@@ -55,8 +61,7 @@ async def measure_run(store: SQLiteStore, callers: int, *, transactions: int = 1
 
     async def caller(number: int) -> None:
         for turn in range(transactions // callers):
-            note = f"caller-{number}", str(turn)
-            await store.run(lambda tx, note=note: tx.notes.set(*note))
+            await store.run(partial(note, f"caller-{number}", str(turn)))
 
     started = time.perf_counter()
     await asyncio.gather(*(caller(number) for number in range(callers)))
@@ -68,7 +73,7 @@ async def measure(folder: Path, enrollments: int) -> None:
     try:
         for first in range(0, enrollments, 1000):
             last = min(first + 1000, enrollments)
-            await store.run(lambda tx, first=first, last=last: fill(tx, first, last))
+            await store.run(partial(fill, first, last))
         for _ in range(3):
             print(f"presented()         {await measure_presented(store, enrollments):8.1f} µs")
             for callers in (1, 16):

@@ -26,7 +26,7 @@ def orchard() -> Orchard:
     ca = Authority(issue(root, IDENTITY_CA, ca_key.public_key(), subject=ca_name, now=NOW), ca_key, (root.certificate,))
     fake_key = keys.generate(KeyAlgorithm.RSA_2048)
     fake = Authority(self_signed(IDENTITY_CA, fake_key, ca_name, now=NOW), fake_key)
-    return Orchard(root, ca, fake, keys.generate(KeyAlgorithm.RSA_2048), keys.generate(KeyAlgorithm.P_256))
+    return Orchard(root, ca, fake, keys.generate(KeyAlgorithm.RSA_2048))
 
 
 @pytest.fixture

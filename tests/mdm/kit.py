@@ -39,13 +39,12 @@ UDID = "E3568F17-92ED-450A-8904-C3BF4CB7E9A5"
 
 @dataclass(frozen=True, slots=True)
 class Orchard:
-    """The CAs and keys of a whole run: ours, one that only looks like ours, and a device's key."""
+    """The CAs and keys of a whole run: ours, one that only looks like it, and a device's key."""
 
     root: Authority
     identity_ca: Authority
     look_alike: Authority
     device_key: PrivateKey
-    other_key: PrivateKey
 
 
 @dataclass(frozen=True, slots=True)

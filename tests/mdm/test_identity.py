@@ -6,6 +6,7 @@ import base64
 import shutil
 import subprocess
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from bramley.mdm.errors import Refusal, Refused
 from bramley.mdm.identity import MAX_HEADER_BYTES, IdentityTrust, Method, verify_signature, verify_tls
 from bramley.pki import certificates, chains, cms, names
 from bramley.pki.ca.authority import Authority, issue
-from bramley.pki.ca.profiles import DEVICE_IDENTITY, PROFILE_SIGNER, CertificateProfile
+from bramley.pki.ca.profiles import DEVICE_IDENTITY, IDENTITY_CA, PROFILE_SIGNER, CertificateProfile
 
 from .kit import NOW, Orchard, sign
 
@@ -89,7 +90,9 @@ def test_swapped_bodies_are_refused(
 ) -> None:
     header = sign(BODY, certificate, orchard.device_key, **shape)
     for other in (BODY.replace(b"Idle", b"idle"), BODY + b"\n", b""):
-        refused(Refusal.BAD_SIGNATURE, lambda other=other: verify_signature(header, other, trust, now=NOW))  # type: ignore[misc]
+        with pytest.raises(Refused) as caught:
+            verify_signature(header, other, trust, now=NOW)
+        assert caught.value.reason is Refusal.BAD_SIGNATURE
 
 
 def test_signed_attributes_cannot_pose_as_a_body(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust) -> None:
@@ -127,7 +130,9 @@ def test_garbage_is_refused(trust: IdentityTrust, header: str | bytes) -> None:
 def test_base64_is_strict(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust) -> None:
     header = sign(BODY, certificate, orchard.device_key)
     for changed in (header + "\n", " " + header, header[:100] + "\n" + header[100:], header + "AAAA"):
-        refused(Refusal.BAD_SIGNATURE, lambda changed=changed: verify_signature(changed, BODY, trust, now=NOW))  # type: ignore[misc]
+        with pytest.raises(Refused) as caught:
+            verify_signature(changed, BODY, trust, now=NOW)
+        assert caught.value.reason is Refusal.BAD_SIGNATURE
 
 
 def test_attached_content_is_refused(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust) -> None:
@@ -154,11 +159,16 @@ def test_a_look_alike_ca_is_unknown(orchard: Orchard, trust: IdentityTrust) -> N
     refused(Refusal.UNKNOWN_ISSUER, lambda: verify_signature(header, BODY, trust, now=NOW))
 
 
-def test_a_sibling_under_the_same_root_is_unknown(orchard: Orchard, trust: IdentityTrust) -> None:
-    """An https certificate from our own root must not be a device."""
+def test_another_ca_under_the_same_root_is_unknown(orchard: Orchard, trust: IdentityTrust) -> None:
+    subject = names.make("Orchard HTTPS CA")
+    sibling = issue(orchard.root, IDENTITY_CA, orchard.look_alike.key.public_key(), subject=subject, now=NOW)
+    header = sign(BODY, made(Authority(sibling, orchard.look_alike.key), orchard), orchard.device_key)
+    refused(Refusal.UNKNOWN_ISSUER, lambda: verify_signature(header, BODY, trust, now=NOW))
+
+
+def test_the_ca_itself_is_not_a_device(orchard: Orchard, trust: IdentityTrust) -> None:
     header = sign(BODY, orchard.identity_ca.certificate, orchard.identity_ca.key)
-    with pytest.raises(Refused):
-        verify_signature(header, BODY, trust, now=NOW)
+    refused(Refusal.WRONG_USAGE, lambda: verify_signature(header, BODY, trust, now=NOW))
 
 
 def test_a_certificate_for_another_use_is_refused(orchard: Orchard, trust: IdentityTrust) -> None:
@@ -175,19 +185,14 @@ def test_validity_is_judged_at_every_request(
         verify_signature(header, BODY, trust, now=NOW)
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
     for inside in (begin - timedelta(minutes=4), begin, end, end + timedelta(minutes=4)):
-        verify_signature(header, BODY, trust if remembered else _like(trust, orchard), now=inside)
+        asked = trust if remembered else IdentityTrust([orchard.identity_ca.certificate])
+        verify_signature(header, BODY, asked, now=inside)
     late, early = end + timedelta(minutes=6), begin - timedelta(minutes=6)
     refused(Refusal.EXPIRED, lambda: verify_signature(header, BODY, trust, now=late))
     refused(Refusal.NOT_YET_VALID, lambda: verify_signature(header, BODY, trust, now=early))
 
 
-def _like(trust: IdentityTrust, orchard: Orchard) -> IdentityTrust:
-    return IdentityTrust([orchard.identity_ca.certificate])
-
-
 def test_when_the_ca_ends_so_do_those_it_vouched_for(orchard: Orchard) -> None:
-    from dataclasses import replace
-
     profile = replace(DEVICE_IDENTITY, lifetime=timedelta(days=3650))
     certificate = made(orchard.identity_ca, orchard, profile)
     assert certificate.not_valid_after_utc == orchard.identity_ca.certificate.not_valid_after_utc
@@ -197,22 +202,28 @@ def test_when_the_ca_ends_so_do_those_it_vouched_for(orchard: Orchard) -> None:
     refused(Refusal.EXPIRED, lambda: verify_tls(certificates.der(certificate), trust, now=late))
 
 
-def test_a_chain_is_verified_once_and_signatures_every_time(
-    orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    calls: list[object] = []
+@pytest.fixture
+def chained(monkeypatch: pytest.MonkeyPatch) -> list[x509.Certificate]:
+    """Every leaf whose chain is really verified."""
+    leaves: list[x509.Certificate] = []
     real = chains.verify
 
-    def counting(*arguments: Any, **options: Any) -> Any:
-        calls.append(arguments)
-        return real(*arguments, **options)
+    def watched(leaf: x509.Certificate, **options: Any) -> Any:
+        leaves.append(leaf)
+        return real(leaf, **options)
 
-    monkeypatch.setattr(chains, "verify", counting)
+    monkeypatch.setattr(chains, "verify", watched)
+    return leaves
+
+
+def test_a_chain_is_verified_once_and_signatures_every_time(
+    orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, chained: list[x509.Certificate]
+) -> None:
     header = sign(BODY, certificate, orchard.device_key)
     for _ in range(3):
         verify_signature(header, BODY, trust, now=NOW)
-    assert len(calls) == 1
     refused(Refusal.BAD_SIGNATURE, lambda: verify_signature(header, BODY + b" ", trust, now=NOW))
+    assert chained == [certificate]
 
 
 def test_a_refused_certificate_is_not_remembered(orchard: Orchard, trust: IdentityTrust) -> None:
@@ -221,14 +232,12 @@ def test_a_refused_certificate_is_not_remembered(orchard: Orchard, trust: Identi
         refused(Refusal.UNKNOWN_ISSUER, lambda: verify_tls(stranger, trust, now=NOW))
 
 
-def test_the_least_recently_used_chain_is_forgotten_first(orchard: Orchard) -> None:
+def test_the_least_recently_used_chain_is_forgotten_first(orchard: Orchard, chained: list[x509.Certificate]) -> None:
     trust = IdentityTrust([orchard.identity_ca.certificate], remembered=2)
-    first, second, third = (certificates.der(made(orchard.identity_ca, orchard)) for _ in range(3))
-    for one in (first, second, first, third):
-        verify_tls(one, trust, now=NOW)
-    assert len(trust) == 2
-    assert first in trust
-    assert second not in trust
+    first, second, third = (made(orchard.identity_ca, orchard) for _ in range(3))
+    for one in (first, second, first, third, first, second):
+        verify_tls(certificates.der(one), trust, now=NOW)
+    assert chained == [first, second, third, second]
 
 
 def test_tls_certificates_chain_too(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust) -> None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import ipaddress
 import ssl
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import pytest
 from cryptography import x509
+from tests.web.kit import Start
+from tests.web.world import Device, Template, World
 
 from bramley.clock import SystemClock
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import authority, profiles
 from bramley.tls.live import ServerPair
-
-from .kit import Start
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +56,25 @@ def client_tls(test_ca: authority.Authority) -> ssl.SSLContext:
 @pytest.fixture
 def start(ec_pair: ServerPair, client_tls: ssl.SSLContext) -> Start:
     return Start(ec_pair, client_tls)
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    begun = datetime.fromisoformat("2026-11-01T00:00:00+00:00")
+    return Template.make(tmp_path_factory.mktemp("template") / "data", begun)
+
+
+@pytest.fixture
+async def world(template: Template, tmp_path: Path, now: datetime) -> AsyncIterator[World]:
+    async with World.open(template, tmp_path, now) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def device_key() -> keys.PrivateKey:
+    return keys.generate(keys.KeyAlgorithm.RSA_2048)
+
+
+@pytest.fixture
+def device(world: World, device_key: keys.PrivateKey) -> Device:
+    return Device(world, device_key)

@@ -11,12 +11,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
+from tests.web.kit import LIMITS, Start
 
 from bramley.clock import SystemClock
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import authority, profiles
-
-from .kit import LIMITS, Start
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:

@@ -15,11 +15,6 @@ from bramley.operations.installation import Installation
 app = noun("Who may call the API.")
 
 
-@app.callback()
-def admin() -> None:
-    """Who may call the API."""
-
-
 @app.command("token", cls=Verb)
 def token(
     ctx: typer.Context,

@@ -62,7 +62,7 @@ def assignment(value: str) -> tuple[str, Any]:
     try:
         return key.removesuffix(":"), json.loads(rest)
     except ValueError:
-        raise BadInput(f"Expected JSON after {key}=, such as true, 3 or [\"a\"]; found {rest!r}.") from None
+        raise BadInput(f'Expected JSON after {key}=, such as true, 3 or ["a"]; found {rest!r}.') from None
 
 
 def read_file(path: Path, what: str, *, most: int) -> bytes:

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from bramley.model.commands import CommandUUID
 from bramley.model.enrollments import EnrollmentKey, Presented
-from bramley.storage.protocols import Store, Tx
+from bramley.storage.protocols import Store, Tx, Watch
 
 T = TypeVar("T")
 
@@ -51,8 +51,8 @@ class DryRun(Store):
     def sent(self, uuid: CommandUUID, now: datetime) -> None:
         """Nothing is noted."""
 
-    async def changed(self) -> None:
-        await self._store.changed()
+    def watch(self) -> Watch:
+        return self._store.watch()
 
     async def close(self) -> None:
         await self._store.close()

@@ -15,7 +15,7 @@ from typer.main import get_command
 
 from bramley.cli import output
 from bramley.cli.program import PROGRAM, app
-from bramley.cli.session import Invocation
+from bramley.cli.verbs import Invocation
 from bramley.errors import BadInput, BramleyError, OutsideTrouble
 
 DONE, FOUND, BAD_INPUT, TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         traceback.print_exc()
         output.tell_error(
             f"This is a bug in Bramley: {type(error).__name__}: {error}",
-            "Please report it with the lines above, which hold no secrets.",
+            "Please report it, with the lines above.",
             as_json=as_json,
         )
         return TROUBLE

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
 WIDE = 1000
 """Columns where no terminal sets a limit: a pipe gets whole lines."""
@@ -31,18 +32,21 @@ class Output:
         """One JSON value on a line of its own."""
         print(json.dumps(value, default=plain), flush=True)
 
-    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str) -> None:
-        """Rows under their titles; `empty` to stderr where there are none."""
-        from rich import box
-        from rich.table import Table
+    def table(self, columns: Sequence[str], rows: Iterable[Sequence[object]], *, empty: str, spare: Sequence[str] = ()) -> None:
+        """Rows under their titles; `empty` to stderr where there are none.
 
-        table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
-        for row in rows:
-            table.add_row(*(printable(text(cell)) for cell in row))
-        if table.row_count:
-            _console(sys.stdout).print(table)
-        else:
+        `spare` names the columns that a narrow terminal does without, in this order.
+        """
+        cells = [dict(zip(columns, (printable(text(cell)) for cell in row), strict=True)) for row in rows]
+        if not cells:
             self.remark(empty)
+            return
+        console, titles, to_spare = _console(sys.stdout), list(columns), list(spare)
+        table = _table(titles, cells)
+        while to_spare and console.measure(table).maximum > console.width:
+            titles.remove(to_spare.pop(0))
+            table = _table(titles, cells)
+        _print(console, table)
 
     def fields(self, title: str, pairs: Iterable[tuple[str, object]]) -> None:
         """A thing with its properties, one a line; what is empty is left out."""
@@ -52,10 +56,10 @@ class Output:
         table.add_column(style="dim")
         for name, value in pairs:
             if value not in (None, "", [], ()):
-                table.add_row(name, printable(text(value)))
+                table.add_row(printable(name), printable(text(value)))
         console = _console(sys.stdout)
         console.print(printable(title), style="bold")
-        console.print(table)
+        _print(console, table)
 
     def line(self, value: str) -> None:
         """A line of the result itself."""
@@ -118,6 +122,24 @@ def plain(value: Any) -> object:
 def printable(value: str) -> str:
     """The text without what could move a cursor, change colours or hide: it may come from a device."""
     return "".join(character if character.isprintable() or character == "\n" else "\ufffd" for character in value)
+
+
+def _table(titles: Sequence[str], cells: Sequence[Mapping[str, str]]) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False)
+    for row in cells:
+        table.add_row(*(row[title] for title in titles))
+    return table
+
+
+def _print(console: Console, table: Table) -> None:
+    """Without the blanks that rich fills lines up with: who reads a pipe by lines wants none."""
+    with console.capture() as captured:
+        console.print(table)
+    lines = (line.rstrip() for line in captured.get().splitlines())
+    print("\n".join(line for line in lines if line), flush=True)
 
 
 def _console(stream: Any) -> Console:

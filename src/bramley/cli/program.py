@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from importlib import import_module
 from typing import Annotated, Any
 
@@ -11,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from bramley import __version__
-from bramley.cli.verbs import ConfigOption, DataOption, JSONOption
+from bramley.cli.verbs import ConfigOption, DataOption, JSONOption, application
 
 PROGRAM = "bramley"
 
@@ -64,9 +63,7 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(
-    name=PROGRAM, cls=Nouns, no_args_is_help=True, pretty_exceptions_enable=False, help="An Apple MDM server that keeps its certificates."
-)
+app = application("An Apple MDM server that looks after its own certificates.", cls=Nouns, no_args_is_help=True)
 
 
 @app.callback()

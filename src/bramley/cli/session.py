@@ -6,13 +6,14 @@ import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
 from bramley.cli.output import Output
+from bramley.cli.verbs import Invocation
 from bramley.errors import BadInput
 from bramley.settings import Settings, load
 
@@ -25,15 +26,6 @@ ACTOR = "cli"
 
 SLOW_SECONDS = 1.0
 """After so long a person at a terminal is told that something is going on."""
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """What the common options said."""
-
-    data: Path | None = None
-    config: Path | None = None
-    as_json: bool = False
 
 
 class Session:
@@ -54,8 +46,6 @@ class Session:
         return asyncio.run(self.patiently(self._with_installation(operation, dry_run)))
 
     async def _with_installation(self, operation: Callable[[Installation], Awaitable[T]], dry_run: bool) -> T:
-        from dataclasses import replace
-
         from bramley.cli.dry_run import DryRun
         from bramley.clock import SystemClock
         from bramley.operations.installation import open_installation

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import reduce
 from urllib.parse import urlsplit
 
 import typer
@@ -39,13 +38,18 @@ def settings(ctx: typer.Context) -> None:
         return
     session.output.table(
         ("setting", "value", "default", "environment", "what it does"),
-        [(item.name, value, "" if value == default else default, item.environment, item.explanation) for item, value, default in found],
+        [
+            (item.name, value, "" if value == default else default, item.environment, item.explanation)
+            for item, value, default in found
+        ],
         empty="",
     )
 
 
 def _value(settings: Settings, item: Explained) -> object:
-    value = reduce(getattr, item.name.split("."), settings)
+    value: object = settings
+    for part in item.name.split("."):
+        value = getattr(value, part)
     return _without_password(value) if isinstance(value, str) else value
 
 

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand
 from typer.main import get_command
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """What the common options said."""
+
+    data: Path | None = None
+    config: Path | None = None
+    as_json: bool = False
 
 
 def _set_data(ctx: typer.Context, value: Path | None) -> None:
@@ -26,8 +35,6 @@ def _set_json(ctx: typer.Context, value: bool) -> None:
         ctx.obj = replace(ctx.obj, as_json=True)
 
 
-_COMMON = "Everywhere"
-
 DataOption = Annotated[
     Path | None,
     typer.Option(
@@ -36,7 +43,6 @@ DataOption = Annotated[
         help="The data folder (BRAMLEY_DATA; by default ~/.local/share/bramley).",
         callback=_set_data,
         expose_value=False,
-        rich_help_panel=_COMMON,
     ),
 ]
 ConfigOption = Annotated[
@@ -47,14 +53,11 @@ ConfigOption = Annotated[
         help="The settings file, TOML (BRAMLEY_CONFIG).",
         callback=_set_config,
         expose_value=False,
-        rich_help_panel=_COMMON,
     ),
 ]
 JSONOption = Annotated[
     bool,
-    typer.Option(
-        "--json", help="Print JSON, for machines.", callback=_set_json, expose_value=False, rich_help_panel=_COMMON
-    ),
+    typer.Option("--json", help="Print JSON, for machines.", callback=_set_json, expose_value=False),
 ]
 
 YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
@@ -69,17 +72,27 @@ class Verb(TyperCommand):
         self.params += get_command(_common).params
 
 
+def application(summary: str, **options: Any) -> typer.Typer:
+    """A Typer with our manners: plain help, since rich's takes longer to import than all the rest, and no traces of variables."""
+    return typer.Typer(help=summary, pretty_exceptions_enable=False, rich_markup_mode=None, **options)
+
+
 def noun(summary: str) -> typer.Typer:
     """A group of verbs."""
-    return typer.Typer(help=summary, no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
+    group = application(summary, no_args_is_help=True, add_completion=False)
+    group.callback()(_nothing)  # or else a noun with one verb would be that verb
+    return group
 
 
 def sole(summary: str) -> typer.Typer:
     """A noun that is its own verb."""
-    return typer.Typer(help=summary, pretty_exceptions_enable=False, add_completion=False)
+    return application(summary, add_completion=False)
 
 
-_common = typer.Typer(add_completion=False)
+def _nothing() -> None: ...
+
+
+_common = application("", add_completion=False)
 
 
 @_common.command()

@@ -9,9 +9,10 @@ from bramley.jobs.housekeeping import Housekeeping
 from bramley.jobs.push import Pusher
 from bramley.jobs.renewal import Renewals
 from bramley.jobs.runner import Periodic, Runner
+from bramley.mdm.authenticate import RETIRE_IDENTITIES
+from bramley.mdm.token_update import PUSH
 from bramley.operations.identities import RENEWAL_ANSWERED
 from bramley.operations.live import Live
-from bramley.operations.pushing import PUSH_JOB
 
 
 def runner(live: Live, pusher: Pusher) -> Runner:
@@ -21,11 +22,11 @@ def runner(live: Live, pusher: Pusher) -> Runner:
         live.installation.store,
         live.installation.clock,
         {
-            PUSH_JOB: pusher,
+            PUSH: pusher,
             RENEWAL_ANSWERED: renewals.answered,
             renewal.RENEW_DUE: renewals.renew_due,
             renewal.RETIRE_SUPERSEDED: renewals.retire_superseded,
-            renewal.RETIRE_IDENTITIES: renewals.retire_identities,
+            RETIRE_IDENTITIES: renewals.retire_identities,
             housekeeping.OWN_CERTIFICATES: upkeep.own_certificates,
             housekeeping.SWEEP: upkeep.sweep,
         },

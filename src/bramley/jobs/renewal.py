@@ -19,7 +19,6 @@ from bramley.storage.protocols import CertificateRow, Tx
 
 RENEW_DUE: Final = "renew-due"
 RETIRE_SUPERSEDED: Final = "retire-superseded"
-RETIRE_IDENTITIES: Final = "retire-identities"
 ASK_AGAIN_AFTER: Final = timedelta(days=7)
 MOST: Final = 10_000
 _ACTOR: Final = "job:renewal"

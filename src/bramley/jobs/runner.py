@@ -15,12 +15,13 @@ import structlog
 from bramley.clock import Clock
 from bramley.errors import BramleyError
 from bramley.model.jobs import Job
-from bramley.storage.protocols import Store, Tx
+from bramley.storage.protocols import Store, Tx, Watch
 
 LEASE: Final = timedelta(minutes=5)
 BATCH: Final = 500
 MOST_ATTEMPTS: Final = 10
 AT_ONCE: Final = 8
+PAUSE_SECONDS: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +66,13 @@ class Runner:
                 self._add_periodic(tx, kind, now, now)
 
         await self._store.run(begin)
+        watch = self._store.watch()
         try:
             while True:
                 await self.step()
-                await self._wait()
+                await self._wait(watch)
+                # Commits come in crowds when devices do: one look at the queue for all of them.
+                await asyncio.sleep(PAUSE_SECONDS)
         finally:
             for task in self._running:
                 task.cancel()
@@ -92,10 +96,10 @@ class Runner:
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _wait(self) -> None:
+    async def _wait(self, watch: Watch) -> None:
         """Until something was committed, a job comes due, or, while all hands are busy, one is free."""
         next_run_at = await self._store.read(lambda tx: tx.jobs.next_run_at())
-        waits: list[asyncio.Task[None]] = [asyncio.ensure_future(self._store.changed())]
+        waits: list[asyncio.Task[None]] = [asyncio.ensure_future(watch.changed())]
         if len(self._running) >= AT_ONCE:
             waits += self._running
         elif next_run_at is not None:

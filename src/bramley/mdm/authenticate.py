@@ -41,7 +41,6 @@ def handle(tx: Tx, device: AuthenticatedDevice, message: Authenticate, *, now: d
     if device.presented.purpose is Purpose.RENEW:
         _require_same(enrollment, message)
     elif enrollment.id is None or enrollment.state is EnrollmentState.CHECKED_OUT:
-        _require_link_allows(tx, enrollment, message)
         _take_over(tx, device, enrollment, message, now)
         enrollment = _afresh(enrollment, message)
     elif enrollment.state in _GUARDED and device.is_first_use:
@@ -68,23 +67,27 @@ def _require_same(enrollment: Enrollment, message: Authenticate) -> None:
         )
 
 
-def _require_link_allows(tx: Tx, enrollment: Enrollment, message: Authenticate) -> None:
+def _link_names(tx: Tx, enrollment: Enrollment, message: Authenticate) -> bool:
+    """Whether the link that the enrollment came by is for this device. Refused where it is for another."""
     link = tx.links.get(enrollment.link_id) if enrollment.link_id else None
-    if link is not None and link.udid is not None and not _names(link.udid, message):
+    if link is None or link.udid is None:
+        return False
+    # an operator may have typed it in either case
+    if message.sender.is_user_enrollment or link.udid.casefold() != message.sender.device.casefold():
         raise Refused(
             Refusal.NOT_THIS_DEVICE,
             f"The enrollment link is for {link.udid}; {message.sender.device} came with it.",
             advice="Make a link for that device, or one that names none.",
         )
+    return True
 
 
 def _take_over(tx: Tx, device: AuthenticatedDevice, enrollment: Enrollment, message: Authenticate, now: datetime) -> None:
     """Ends the device's other enrollment, if there is one that may be ended."""
+    named = _link_names(tx, enrollment, message)
     other = tx.enrollments.by_id(message.sender.device)
     if other is None or other.key == enrollment.key:
         return
-    link = tx.links.get(enrollment.link_id) if enrollment.link_id else None
-    named = link is not None and link.udid is not None and _names(link.udid, message)
     if other.state in _GUARDED and not named:
         raise Refused(
             Refusal.DEVICE_TAKEN,
@@ -130,8 +133,3 @@ def _described(enrollment: Enrollment, message: Authenticate, now: datetime) -> 
         os_version=message.os_version or enrollment.os_version,
         build_version=message.build_version or enrollment.build_version,
     )
-
-
-def _names(udid: str, message: Authenticate) -> bool:
-    """Whether this is the device of that UDID, which an operator may have typed in either case."""
-    return not message.sender.is_user_enrollment and udid.casefold() == message.sender.device.casefold()

@@ -61,7 +61,7 @@ def authenticate(
     Raises Refused: for an identity that we did not issue, that is not in force (a superseded one still is, until it is
     retired, but starts nothing), or that belongs to another device; and for what an enrollment may not do where it
     stands. One that never authenticated may only Authenticate; a pending one may also send TokenUpdate and CheckOut; a
-    checked-out one may only Authenticate, with a new identity.
+    checked-out one may only Authenticate, with a new identity. Whatever was issued to enroll begins with Authenticate.
     """
     if presented is None or presented.certificate_sha256 != signer.sha256:
         raise Refused(
@@ -105,6 +105,9 @@ def _check_standing(presented: Presented, message: CheckinMessage | Report) -> N
         return
     if starting:
         return
+    if presented.purpose is Purpose.ENROLL and presented.version_state in _FRESH:
+        # else it would be in use by the time it authenticates, and take over what an earlier life has left
+        raise Refused(Refusal.NOT_ENROLLED, "The identity is new and was issued to enroll; expected Authenticate first.")
     user_channel = message.sender.user is not None
     if presented.enrollment_state is EnrollmentState.PENDING and (user_channel or not isinstance(message, _WHILE_PENDING)):
         raise Refused(Refusal.NOT_ENROLLED, "The enrollment is pending; expected the device's TokenUpdate first.")

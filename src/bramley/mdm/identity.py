@@ -73,28 +73,13 @@ class IdentityTrust:
     the CAs change, make a new one: what the old one remembers goes with it. Safe to share between threads.
     """
 
-    __slots__ = ("_authorities", "_intermediates", "_known", "_lock", "_remembered")
+    __slots__ = ("_authorities", "_known", "_lock", "_remembered")
 
-    def __init__(
-        self,
-        authorities: Sequence[x509.Certificate],
-        *,
-        intermediates: Sequence[x509.Certificate] = (),
-        remembered: int = REMEMBERED,
-    ) -> None:
+    def __init__(self, authorities: Sequence[x509.Certificate], *, remembered: int = REMEMBERED) -> None:
         self._authorities = tuple(authorities)
-        self._intermediates = tuple(intermediates)
         self._remembered = remembered
         self._known: OrderedDict[str, _Chained] = OrderedDict()
         self._lock = Lock()
-
-    def __len__(self) -> int:
-        """How many certificates are remembered."""
-        return len(self._known)
-
-    def __contains__(self, certificate: bytes) -> bool:
-        """Whether this certificate (DER) is remembered."""
-        return hashlib.sha256(certificate).hexdigest() in self._known
 
     def admit(self, certificate: bytes, now: datetime, skew: timedelta) -> _Chained:
         """The certificate (DER), if it chains to one of the CAs for client authentication and is valid now.
@@ -127,7 +112,7 @@ class IdentityTrust:
             leaf = x509.load_der_x509_certificate(certificate)
             chain = chains.verify(
                 leaf,
-                intermediates=self._intermediates,
+                intermediates=(),
                 anchors=self._authorities,
                 at=now,
                 extended_key_usage=oids.CLIENT_AUTH,

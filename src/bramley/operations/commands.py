@@ -6,13 +6,14 @@ import uuid
 from datetime import datetime
 
 from bramley.mdm.commands import Request, envelope
+from bramley.mdm.connect import payload_place
 from bramley.model.commands import Command, CommandState, CommandUUID
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
 from bramley.operations import devices, pushing
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.installation import Installation
-from bramley.pki.keystore import Place, Sealer
+from bramley.pki.keystore import Sealer
 from bramley.storage.protocols import Tx
 
 
@@ -73,11 +74,6 @@ async def show(installation: Installation, device: str, command_uuid: str) -> Co
         return found
 
     return await installation.store.read(read)
-
-
-def payload_place(command_uuid: CommandUUID) -> Place:
-    """Where a command's payload is sealed to."""
-    return Place("command", command_uuid, "payload")
 
 
 def pending_of(tx: Tx, key: EnrollmentKey, job_on_answer: str) -> list[Command]:

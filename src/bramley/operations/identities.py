@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bramley.lifecycle import states
 from bramley.mdm.binding import AuthenticatedDevice
 from bramley.mdm.commands import InstallProfile
+from bramley.mdm.records import end as check_out
 from bramley.model.commands import Command
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState, Purpose
 from bramley.model.events import Event, EventKind
@@ -97,11 +97,8 @@ async def revoke(installation: Installation, name: str, *, reason: str, actor: s
 
 def end(tx: Tx, enrollment: Enrollment, *, now: datetime, actor: str) -> None:
     """Ends an enrollment and its channels: nothing is sent any more, and its place is free."""
-    for one in (enrollment, *tx.enrollments.channels(enrollment.key)):
-        if one.state is not EnrollmentState.CHECKED_OUT:
-            tx.enrollments.update(replace(one, state=EnrollmentState.CHECKED_OUT, changed_at=now))
-    cancelled = tx.commands.cancel(enrollment.key, now)
-    tx.events.append(Event(now, EventKind.ENROLLMENT_CHECKED_OUT, actor, enrollment.key, detail={"cancelled": cancelled}))
+    check_out(tx, enrollment, now)
+    tx.events.append(Event(now, EventKind.ENROLLMENT_CHECKED_OUT, actor, enrollment.key))
 
 
 def retire_all(tx: Tx, key: EnrollmentKey, *, now: datetime, actor: str) -> int:

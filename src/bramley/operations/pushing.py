@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 from bramley.apple.push.client import Push, PushResult
 from bramley.apple.push.reasons import Action, judge
+from bramley.mdm.token_update import PUSH
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job
@@ -16,7 +17,6 @@ from bramley.operations.installation import Installation
 from bramley.operations.push_certificate import paused_note
 from bramley.storage.protocols import Tx
 
-PUSH_JOB = "push"
 TARGETS = frozenset({EnrollmentState.ACTIVE, EnrollmentState.QUARANTINED})
 
 
@@ -39,7 +39,7 @@ class Outcome:
 
 def add_job(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
     """Leaves a push to be sent; many before it is sent are one."""
-    tx.jobs.add(Job(PUSH_JOB, now, now, {"enrollment_key": key}, dedup_key=f"{PUSH_JOB}:{key}"))
+    tx.jobs.add(Job(PUSH, now, now, {"enrollment_key": key}, dedup_key=f"{PUSH}:{key}"))
 
 
 async def request_push(installation: Installation, names: Sequence[str]) -> Sequence[Asked]:

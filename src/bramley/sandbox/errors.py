@@ -32,3 +32,11 @@ class Unenrolled(SandboxError):
 
 class UnknownToken(SandboxError):
     """A push token that the stand-in for APNs never gave out, or that is dead."""
+
+
+class BadCommand(SandboxError):
+    """The server answered a session with something that is no command."""
+
+
+class IdentityRefused(SandboxError):
+    """No identity could be had by SCEP; the cause says whether the CA refused or its answer was not to be trusted."""

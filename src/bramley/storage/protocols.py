@@ -246,6 +246,17 @@ class Tx(Protocol):
     def notes(self) -> Notes: ...
 
 
+class Watch(Protocol):
+    """What one who waits for changes needs. Notes by `saw` and `sent` do not count as changes."""
+
+    async def changed(self) -> None:
+        """Returns once something was committed since it last returned, or since the watch was made.
+
+        At once for this process's own commits, within a second for those of others.
+        """
+        ...
+
+
 class Store(Protocol):
     async def run(self, fn: Callable[[Tx], T]) -> T:
         """Runs `fn` in one durable write transaction."""
@@ -267,8 +278,8 @@ class Store(Protocol):
         """Notes a command's `sent_at`, likewise."""
         ...
 
-    async def changed(self) -> None:
-        """Returns when something has been committed: at once for this process's own commits, within a second for others'."""
+    def watch(self) -> Watch:
+        """A watch over commits, from now on."""
         ...
 
     async def close(self) -> None:

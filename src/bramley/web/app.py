@@ -1,4 +1,4 @@
-"""The root of everything that is served: dispatch on the path before any framework, then one answer, one line of log, one count."""
+"""The root of all that is served: dispatch on the path before any framework; then one answer, one line of log, one count."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from bramley.web.device import enroll, pki
 from bramley.web.device.mdm import MDM
 from bramley.web.device.scep import SCEP
 from bramley.web.errors import Disconnected
+from bramley.web.log import shown
 from bramley.web.metrics import Metrics
 from bramley.web.observe import Observe
 
@@ -78,7 +79,7 @@ class Dispatch:
             await respond(send, response, trace)
         seconds = time.perf_counter() - began
         self.metrics.answered(name, status, seconds)
-        log.debug("request", trace=trace, route=name, status=status, seconds=round(seconds, 6))
+        log.debug("request", trace=trace, route=name, status=int(status), seconds=round(seconds, 6))
 
 
 def _main_routes(live: Live, metrics: Metrics) -> Mapping[str, Route]:
@@ -125,10 +126,11 @@ async def _handle(route: Route, request: Request) -> Response | None:
         response = route.explain(error)
         level = log.error if response.status >= 500 else log.info
         client = (request.scope.get("client") or ("",))[0]
-        level("refused", trace=request.trace, route=route.name, status=response.status, client=client, error=str(error))
+        status = int(response.status)
+        level("refused", trace=request.trace, route=route.name, status=status, client=client, error=str(error))
         return response
     except Exception as error:
-        log.exception("request failed", trace=request.trace, route=route.name)
+        log.error("request failed", trace=request.trace, route=route.name, traceback=shown(error))
         return route.explain(error)
 
 

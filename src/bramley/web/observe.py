@@ -83,8 +83,8 @@ class Observe:
         """Prometheus text format."""
         now = self._live.installation.clock.now()
         if self._asked_at is None or not self._asked_at <= now < self._asked_at + SCRAPE_INTERVAL:
-            self._asked_at = now
             self._show(await self._live.installation.store.read(read_facts))
+            self._asked_at = now
         return Response(200, generate_latest(self._metrics.registry), CONTENT_TYPE_LATEST)
 
     def _show(self, facts: Facts) -> None:

@@ -15,18 +15,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import format_datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from uvicorn import Config
 from uvicorn.server import ServerState
 
 from bramley.clock import Clock
 from bramley.settings import Limits
+from bramley.web.asgi import ASGIApp
 from bramley.web.errors import CannotListen
 from bramley.web.protocol import LimitedHTTP
-
-if TYPE_CHECKING:
-    from uvicorn._types import ASGI3Application
 
 KEEP_ALIVE_SECONDS: Final = 30
 """How long an idle connection is kept: a device that was woken asks again within moments of each answer."""
@@ -44,7 +42,7 @@ class Listener:
     host: str
     port: int
     context: ssl.SSLContext
-    app: ASGI3Application
+    app: ASGIApp
     client_certificates: bool = False
 
 

@@ -28,7 +28,7 @@ from bramley.tls.live import LiveCertificate, ServerPair
 from bramley.web.app import Application
 from bramley.web.server import Listener, Servers
 
-RETRY_SECONDS: Final = 1.0
+LOOK_AGAIN_SECONDS: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,15 +113,17 @@ class Service:
 
     async def _follow(self) -> None:
         """Reads keys and certificates anew when the database says so; trouble is logged and tried again."""
+        watch = self.live.installation.store.watch()
         while True:
             try:
-                await self.live.installation.store.changed()
+                await watch.changed()
                 if await self.live.refresh():
                     self._certificate.replace(_pair(self.live), _identity_issuers(self.live))
                     self._log.info("certificates reloaded")
             except BramleyError as error:
                 self._log.error("cannot read the certificates anew; the former stay in force", error=str(error))
-                await asyncio.sleep(RETRY_SECONDS)
+            # Commits come in crowds when devices do: one look for all of them.
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
 def push_clients(installation: Installation) -> ClientFactory:

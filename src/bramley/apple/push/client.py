@@ -16,8 +16,9 @@ import pycurl
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bramley import __version__
-from bramley.apple.push.engine import Answer, Engine, Request
+from bramley.apple.push.engine import Engine
 from bramley.apple.push.errors import BadPushCertificate, CannotConnect, ClientClosed
+from bramley.apple.push.exchange import Answer, Request
 from bramley.apple.push.notification import Push, PushClient, PushResult, PushTarget
 from bramley.apple.push.topic import topic_of
 from bramley.clock import Clock

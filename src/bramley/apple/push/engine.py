@@ -16,75 +16,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import pycurl
 
-ANSWER_LIMIT: Final = 16 * 1024
-"""Octets of a body that are read; APNs' longest is under a hundred."""
+from bramley.apple.push.exchange import Answer, Batch, Exchange, Request
 
 _TRUST_FAILURES: Final = frozenset({pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_CERTPROBLEM})
 """Failures that a second attempt cannot mend: the server's certificate or our own."""
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A POST to one URL."""
-
-    url: str
-    headers: tuple[str, ...]
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back. `status` 0 is no answer, with the reason in `error`; header names are in lower case."""
-
-    status: int
-    headers: dict[str, str] = field(default_factory=dict)
-    body: bytes = b""
-    error: str = ""
-
-
-class _Batch:
-    """Requests that are reported together. Only the engine's thread touches it once it is handed over."""
-
-    __slots__ = ("answers", "left", "report")
-
-    def __init__(self, size: int, report: Callable[[list[Answer]], None]) -> None:
-        self.answers = [Answer(0, error="not sent")] * size
-        self.left = size
-        self.report = report
-
-    def put(self, index: int, answer: Answer) -> None:
-        self.answers[index] = answer
-        self.left -= 1
-        if not self.left:
-            self.report(self.answers)
-
-
-class _Exchange:
-    """One request on its way, with what has been received of its answer."""
-
-    __slots__ = ("batch", "body", "headers", "index", "request", "second_try")
-
-    def __init__(self, request: Request, batch: _Batch, index: int) -> None:
-        self.request, self.batch, self.index = request, batch, index
-        self.second_try = False
-        self.headers: dict[str, str] = {}
-        self.body = bytearray()
-
-    def take_header(self, line: bytes) -> None:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
-            self.headers[name.strip().lower()] = value.strip()
-
-    def take_body(self, piece: bytes) -> int:
-        if len(self.body) + len(piece) > ANSWER_LIMIT:
-            return 0  # fewer octets than came: libcurl ends the transfer with E_WRITE_ERROR
-        self.body += piece
-        return len(piece)
 
 
 class Engine:
@@ -98,7 +37,7 @@ class Engine:
         self._configure = configure
         self._in_flight = in_flight
         self._lock = threading.Lock()
-        self._inbox: deque[_Exchange] = deque()
+        self._inbox: deque[Exchange] = deque()
         self._closing = False
         self._thread: threading.Thread | None = None
         self._wake_read, self._wake_write = -1, -1
@@ -108,11 +47,11 @@ class Engine:
 
         False, and no report, where the engine has been closed.
         """
-        batch = _Batch(len(requests), report)
+        batch = Batch(len(requests), report)
         with self._lock:
             if self._closing:
                 return False
-            self._inbox.extend(_Exchange(request, batch, index) for index, request in enumerate(requests))
+            self._inbox.extend(Exchange(request, batch, index) for index, request in enumerate(requests))
             if self._thread is None:
                 self._wake_read, self._wake_write = os.pipe()
                 os.set_blocking(self._wake_read, False)
@@ -205,7 +144,7 @@ class _Connection:
         self._selector = selectors.DefaultSelector()
         self._selector.register(wake, selectors.EVENT_READ)
         self._due: float | None = None
-        self.exchanges: dict[Any, _Exchange] = {}
+        self.exchanges: dict[Any, Exchange] = {}
         self._multi = multi = pycurl.CurlMulti()
         multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
         multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, 1)
@@ -213,7 +152,7 @@ class _Connection:
         multi.setopt(pycurl.M_SOCKETFUNCTION, self._on_socket)
         multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 
-    def start(self, handle: Any, exchange: _Exchange) -> None:
+    def start(self, handle: Any, exchange: Exchange) -> None:
         exchange.headers, exchange.body = {}, bytearray()
         handle.setopt(pycurl.URL, exchange.request.url)
         handle.setopt(pycurl.HTTPHEADER, list(exchange.request.headers))
@@ -223,7 +162,7 @@ class _Connection:
         self.exchanges[handle] = exchange
         self._multi.add_handle(handle)
 
-    def take(self, handle: Any) -> _Exchange:
+    def take(self, handle: Any) -> Exchange:
         self._multi.remove_handle(handle)
         return self.exchanges.pop(handle)
 

@@ -19,7 +19,6 @@ from bramley.mdm.plist.values import INTEGERS, MAX_DEPTH, PlistValue
 MAX_VALUES: Final = 1 << 18
 """Elements in one document: far above what a device reports, far below what hurts."""
 
-_NOT_OURS: Final = (b"bplist", b"\xff\xfe", b"\xfe\xff")
 _Container = list[PlistValue] | dict[str, PlistValue]
 _LONGEST_NUMBER: Final = 64
 
@@ -33,8 +32,9 @@ def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> PlistVa
     """
     if len(data) > max_bytes:
         raise BadMessage(f"Expected a property list of at most {max_bytes} bytes; {len(data)} came.")
-    if data.startswith(_NOT_OURS):
-        raise BadMessage("Expected an XML property list in UTF-8; a binary one, or one in UTF-16, came.")
+    if b"\0" in data:
+        # expat takes UTF-16 whatever encoding it is told to expect; no XML in UTF-8 has a NUL
+        raise BadMessage("Expected an XML property list in UTF-8; a binary one, or one in another encoding, came.")
     reader = _Reader(max_depth)
     parser = expat.ParserCreate("utf-8")
     parser.buffer_text = True

@@ -10,6 +10,7 @@ middle of a message costs one header, however large it is.
     root.children                          the elements inside; read `Node.children` once and keep the list
     sequence(node, "what")                 children of what must be a SEQUENCE
 
+On the hot path, `element` reads one element of a `Source` to bare offsets, without a `Node`.
 Values (OBJECT IDENTIFIER, INTEGER, OCTET STRING…) are read by `bramley.pki.cms.values`; `bramley.pki.cms.canonical` refuses
 what DER would not write.
 
@@ -239,8 +240,10 @@ def too_deep(source: Source, position: int) -> TooDeep:
 
 
 def too_many() -> TooLarge:
+    """The error for a message of too many elements."""
     return TooLarge("The message has more elements than are accepted.")
 
 
 def cut_short(position: int) -> Malformed:
+    """The error for a message that ends inside a header."""
     return Malformed(f"The element at octet {position} should have a whole header; the message ends in it.")

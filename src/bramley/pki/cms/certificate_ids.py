@@ -50,7 +50,7 @@ def load(certificate: bytes) -> x509.Certificate:
     """A DER certificate as an object; `Malformed` where it is none."""
     try:
         return x509.load_der_x509_certificate(certificate)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise Malformed(f"A certificate of the message, of {len(certificate)} octets, is not valid DER.") from None
 
 

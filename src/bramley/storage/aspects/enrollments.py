@@ -84,7 +84,7 @@ class SQLEnrollments:
     def count(self) -> dict[EnrollmentState, int]:
         """Devices and user channels together; a state that none is in counts 0."""
         query = sa.select(ENROLLMENTS.c.state, sa.func.count()).group_by(ENROLLMENTS.c.state)
-        found: dict[EnrollmentState, int] = dict(self._connection.execute(query).tuples().all())
+        found = {row[0]: row[1] for row in self._connection.execute(query)}
         return {state: found.get(state, 0) for state in EnrollmentState}
 
     def _one(self, query: sa.Select[Any]) -> Enrollment | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 from bramley.storage.errors import NewerSchema
@@ -12,6 +13,10 @@ if TYPE_CHECKING:
 
 HEAD = "0001"
 """The newest revision, stated here so that a database that has it opens without importing Alembic; a test compares."""
+
+
+ONE_AT_A_TIME = threading.Lock()
+"""Alembic keeps what it works on in the module `alembic.context`, one for the whole process."""
 
 
 def configuration() -> Config:
@@ -29,13 +34,14 @@ def migrate(connection: sa.Connection) -> None:
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    config = configuration()
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
-    unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
-    if unknown:
-        raise NewerSchema(
-            f"the database has schema {', '.join(sorted(unknown))}, but this program knows schemas up to {HEAD}.",
-            advice="Run the newer Bramley that wrote it, or restore the backup made before the update.",
-        )
-    config.attributes["connection"] = connection
-    command.upgrade(config, HEAD)
+    with ONE_AT_A_TIME:
+        config = configuration()
+        known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+        unknown = set(MigrationContext.configure(connection).get_current_heads()) - known
+        if unknown:
+            raise NewerSchema(
+                f"the database has schema {', '.join(sorted(unknown))}, but this program knows schemas up to {HEAD}.",
+                advice="Run the newer Bramley that wrote it, or restore the backup made before the update.",
+            )
+        config.attributes["connection"] = connection
+        command.upgrade(config, HEAD)

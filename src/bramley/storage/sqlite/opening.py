@@ -59,9 +59,11 @@ def _revision(raw: sqlite3.Connection, path: Path) -> str | None:
 
 def _migrate(raw: sqlite3.Connection) -> None:
     """All steps in one transaction: whoever comes second finds the work done, and a crash leaves the old schema."""
-    try:
-        raw.execute("BEGIN IMMEDIATE")
-    except sqlite3.Error as trouble:
-        raise explain(trouble) from trouble
-    with core_over(raw) as connection, connection.begin():
-        migrate(connection)
+    # the connection before the transaction: SQLAlchemy rolls back once after it has looked at a new database
+    with core_over(raw) as connection:
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.Error as trouble:
+            raise explain(trouble) from trouble
+        with connection.begin():
+            migrate(connection)

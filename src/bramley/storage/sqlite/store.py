@@ -16,7 +16,7 @@ from bramley.storage.sqlite import hotpath
 from bramley.storage.sqlite.behind import Behind
 from bramley.storage.sqlite.connection import connect_to_read, core_over
 from bramley.storage.sqlite.explain import explain
-from bramley.storage.sqlite.watch import Watch
+from bramley.storage.sqlite.watch import Commits, Watch
 from bramley.storage.sqlite.writer import Writer
 from bramley.storage.transaction import SQLTransaction
 
@@ -32,11 +32,13 @@ class SQLiteStore(Store):
         self._reader = core_over(raw)
         self._snapshot = SQLTransaction(self._reader)
         self._behind = Behind(writer.run)
-        self._watch = Watch(writer.foreign_commits, foreign_commits)
+        self._commits = Commits(writer.foreign_commits, foreign_commits)
         self._closed = False
 
     async def run(self, fn: Callable[[Tx], T]) -> T:
-        return await self._writer.run(fn)
+        result = await self._writer.run(fn)
+        self._commits.happened()
+        return result
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Runs on the event loop: fit for what takes a millisecond, so mind the limits of listings."""
@@ -63,8 +65,9 @@ class SQLiteStore(Store):
         self._refuse_if_closed()
         self._behind.sent(uuid, now)
 
-    async def changed(self) -> None:
-        await self._watch.changed()
+    def watch(self) -> Watch:
+        self._refuse_if_closed()
+        return Watch(self._commits)
 
     async def close(self) -> None:
         """Raises, once all is closed, the trouble that kept the last notes from being written."""

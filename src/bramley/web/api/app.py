@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeAlias, cast
+
 import structlog
 from litestar import Litestar, Request, Response, Router
 from litestar.config.response_cache import ResponseCacheConfig
@@ -13,7 +15,7 @@ from litestar.middleware.authentication import AbstractAuthenticationMiddleware,
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import Components, SecurityScheme
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp as LitestarApp
 
 import bramley
 from bramley.errors import BramleyError
@@ -23,8 +25,13 @@ from bramley.operations.live import Live
 from bramley.web import answers
 from bramley.web.api import certificates, devices, enrollment, events
 from bramley.web.api.views import ErrorView
+from bramley.web.asgi import ASGIApp
+from bramley.web.log import shown
 
 PATH = "/api/v1"
+
+AnyRequest: TypeAlias = Request[Any, Any, Any]
+AnyConnection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 
 log = structlog.get_logger("bramley.web.api")
 
@@ -35,7 +42,7 @@ def create_api(live: Live) -> ASGIApp:
     def provide_live() -> Live:
         return live
 
-    return Litestar(
+    application = Litestar(
         [Router(PATH, route_handlers=[*devices.HANDLERS, *certificates.HANDLERS, *enrollment.HANDLERS, *events.HANDLERS])],
         dependencies={"live": Provide(provide_live, sync_to_thread=False)},
         middleware=[DefineMiddleware(BearerToken, live=live, exclude=f"^{PATH}/openapi.json$")],
@@ -46,23 +53,24 @@ def create_api(live: Live) -> ASGIApp:
         openapi_config=OpenAPIConfig(
             title="Bramley",
             version=bramley.__version__,
-            path=PATH,
-            render_plugins=[JsonRenderPlugin(path="/openapi.json")],
+            path=f"{PATH}/openapi.json",
+            render_plugins=[JsonRenderPlugin(path="/")],
             use_handler_docstrings=True,
             components=Components(security_schemes={"admin": SecurityScheme(type="http", scheme="bearer")}),
             security=[{"admin": []}],
         ),
     )
+    return cast("ASGIApp", application)
 
 
 class BearerToken(AbstractAuthenticationMiddleware):
     """Lets in whoever holds an admin token (RFC 6750 2.1); the actor of what follows is `admin:NAME`."""
 
-    def __init__(self, app: ASGIApp, live: Live, exclude: str) -> None:
+    def __init__(self, app: LitestarApp, live: Live, exclude: str) -> None:
         super().__init__(app, exclude=exclude)
         self._installation = live.installation
 
-    async def authenticate_request(self, connection: ASGIConnection) -> AuthenticationResult:  # type: ignore[type-arg]
+    async def authenticate_request(self, connection: AnyConnection) -> AuthenticationResult:
         scheme, _space, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise NotAuthorizedException("Expected an admin token: Authorization: Bearer TOKEN.")
@@ -73,7 +81,7 @@ class BearerToken(AbstractAuthenticationMiddleware):
         return AuthenticationResult(user=admin, auth=f"admin:{admin.name}")
 
 
-def _explain(_request: Request, error: BramleyError) -> Response[ErrorView]:  # type: ignore[type-arg]
+def _explain(_request: AnyRequest, error: BramleyError) -> Response[ErrorView]:
     status = answers.operator_status(error)
     headers = {name.decode(): value.decode() for name, value in answers.retry_after(status)}
     if status >= 500:
@@ -83,7 +91,7 @@ def _explain(_request: Request, error: BramleyError) -> Response[ErrorView]:  # 
     return Response(ErrorView(error=error.message, advice=error.advice), status_code=status, headers=headers)
 
 
-def _explain_http(_request: Request, error: HTTPException) -> Response[ErrorView]:  # type: ignore[type-arg]
+def _explain_http(_request: AnyRequest, error: HTTPException) -> Response[ErrorView]:
     headers = dict(error.headers or {})
     if error.status_code == 401:
         headers["WWW-Authenticate"] = "Bearer"
@@ -94,6 +102,6 @@ def _explain_http(_request: Request, error: HTTPException) -> Response[ErrorView
     return Response(ErrorView(error=message), status_code=error.status_code, headers=headers)
 
 
-def _explain_unexpected(_request: Request, error: Exception) -> Response[ErrorView]:  # type: ignore[type-arg]
-    log.error("request failed", exc_info=error)
+def _explain_unexpected(_request: AnyRequest, error: Exception) -> Response[ErrorView]:
+    log.error("request failed", traceback=shown(error))
     return Response(ErrorView(error="Something went wrong here.", advice="The server's log says what."), status_code=500)

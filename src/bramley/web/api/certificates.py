@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Annotated
 
 from litestar import get
-from litestar.params import Parameter
+from litestar.params import FromQuery, PathParameter, QueryParameter
 
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionID, VersionState
@@ -19,11 +19,11 @@ from bramley.web.api.views import CertificateDetailView, CertificateView, Page, 
 @get("/certificates")
 async def list_certificates(
     live: LiveServer,
-    kind: Kind | None = None,
-    version_state: Annotated[list[VersionState] | None, Parameter(query="state")] = None,
-    expires_before: datetime | None = None,
+    kind: FromQuery[Kind | None] = None,
+    version_state: Annotated[list[VersionState] | None, QueryParameter(name="state")] = None,
+    expires_before: FromQuery[datetime | None] = None,
     limit: Limit = 100,
-    after: str | None = None,
+    after: FromQuery[str | None] = None,
 ) -> Page[CertificateView]:
     """Certificates in the order they came to be; `state` may be given several times."""
     found = await certificates.listing(
@@ -39,7 +39,7 @@ async def list_certificates(
 
 @get("/certificates/{name:str}")
 async def show_certificate(
-    live: LiveServer, name: Annotated[str, Parameter(description="version id, serial number or SHA-256 in hexadecimal")]
+    live: LiveServer, name: Annotated[str, PathParameter(description="version id, serial number or SHA-256 in hexadecimal")]
 ) -> CertificateDetailView:
     """One certificate with its lineage and its history."""
     return CertificateDetailView.of(await certificates.show(live.installation, name))

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import Request, get, post
-from litestar.params import Dependency, Parameter
+from litestar import get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, JSONBody, PathParameter, QueryParameter
 
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState
 from bramley.operations import commands, devices, identities, pushing
 from bramley.operations.live import Live
-from bramley.web.api.requests import CommandBody, Limit, PushBody, RevokeBody, command_of
+from bramley.web.api.requests import AdminRequest, CommandBody, Limit, PushBody, RevokeBody, command_of
 from bramley.web.api.views import (
     CommandDetailView,
     CommandView,
@@ -22,8 +23,8 @@ from bramley.web.api.views import (
     next_after,
 )
 
-LiveServer = Annotated[Live, Dependency(skip_validation=True)]
-DeviceName = Annotated[str, Parameter(description="UDID, EnrollmentID, DEVICE:USER, or our key")]
+LiveServer = NamedDependency[Live]
+DeviceName = Annotated[str, PathParameter(description="UDID, EnrollmentID, DEVICE:USER, or our key")]
 
 
 class PushedView(msgspec.Struct, frozen=True, kw_only=True):
@@ -37,10 +38,10 @@ class PushedView(msgspec.Struct, frozen=True, kw_only=True):
 @get("/devices")
 async def list_devices(
     live: LiveServer,
-    search: str | None = None,
-    enrollment_state: Annotated[EnrollmentState | None, Parameter(query="state")] = None,
+    search: FromQuery[str | None] = None,
+    enrollment_state: Annotated[EnrollmentState | None, QueryParameter(name="state")] = None,
     limit: Limit = 100,
-    after: str | None = None,
+    after: FromQuery[str | None] = None,
 ) -> Page[DeviceView]:
     """Devices and user channels, in order of key; `search` is a part of id, serial number or device name."""
     found = await devices.listing(
@@ -66,33 +67,35 @@ async def list_commands(live: LiveServer, device: DeviceName) -> list[CommandVie
 
 
 @post("/devices/{device:str}/commands")
-async def send_command(live: LiveServer, request: Request, device: DeviceName, data: CommandBody) -> CommandView:  # type: ignore[type-arg]
+async def send_command(live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[CommandBody]) -> CommandView:
     """Queues a command and, unless `push` is false, a push to wake the device."""
     sent = await commands.send(live.installation, device, command_of(data), actor=request.auth, push=data.push)
     return CommandView.of(sent)
 
 
 @get("/devices/{device:str}/commands/{uuid:str}")
-async def show_command(live: LiveServer, device: DeviceName, uuid: str) -> CommandDetailView:
+async def show_command(live: LiveServer, device: DeviceName, uuid: FromPath[str]) -> CommandDetailView:
     """One command with the device's answer."""
     return CommandDetailView.of(await commands.show(live.installation, device, uuid))
 
 
 @post("/devices/{device:str}/identity/renew", status_code=202)
-async def renew_identity(live: LiveServer, request: Request, device: DeviceName) -> CommandView:  # type: ignore[type-arg]
+async def renew_identity(live: LiveServer, request: AdminRequest, device: DeviceName) -> CommandView:
     """Sends the device its enrollment profile, with which it gets a new identity."""
     return CommandView.of(await identities.renew(live, device, actor=request.auth))
 
 
 @post("/devices/{device:str}/identity/revoke", status_code=200)
-async def revoke_identity(live: LiveServer, request: Request, device: DeviceName, data: RevokeBody) -> list[VersionView]:  # type: ignore[type-arg]
+async def revoke_identity(
+    live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[RevokeBody]
+) -> list[VersionView]:
     """Revokes every live identity of the device: it is refused from its next request on, also if it were to be erased."""
     revoked = await identities.revoke(live.installation, device, reason=data.reason, actor=request.auth)
     return [VersionView.of(version) for version in revoked]
 
 
 @post("/push", status_code=202)
-async def push(live: LiveServer, data: PushBody) -> list[PushedView]:
+async def push(live: LiveServer, data: JSONBody[PushBody]) -> list[PushedView]:
     """Queues a push to each device."""
     asked = await pushing.request_push(live.installation, data.devices)
     return [PushedView(device=each.device, queued=each.queued, why_not=each.why_not) for each in asked]

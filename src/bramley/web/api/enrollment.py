@@ -5,11 +5,12 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 import msgspec
-from litestar import Request, post
+from litestar import post
+from litestar.params import JSONBody
 
 from bramley.operations import enrolling
 from bramley.web.api.devices import LiveServer
-from bramley.web.api.requests import LinkBody
+from bramley.web.api.requests import AdminRequest, LinkBody
 
 
 class LinkView(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +25,7 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @post("/links")
-async def create_link(live: LiveServer, request: Request, data: LinkBody) -> LinkView:  # type: ignore[type-arg]
+async def create_link(live: LiveServer, request: AdminRequest, data: JSONBody[LinkBody]) -> LinkView:
     """Makes an enrollment link."""
     created = await enrolling.create_link(
         live.installation,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from litestar import get
+from litestar.params import FromQuery
 
 from bramley.model.events import Event, EventKind
 from bramley.operations import certificates, devices
@@ -17,9 +18,9 @@ from bramley.web.api.views import EventView
 @get("/events")
 async def list_events(
     live: LiveServer,
-    kind: EventKind | None = None,
-    device: str | None = None,
-    certificate: str | None = None,
+    kind: FromQuery[EventKind | None] = None,
+    device: FromQuery[str | None] = None,
+    certificate: FromQuery[str | None] = None,
     limit: Limit = 100,
 ) -> list[EventView]:
     """What happened, newest first: of one kind, to one device, to one certificate."""

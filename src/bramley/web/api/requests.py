@@ -9,12 +9,20 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 import msgspec
+from litestar import Request
+from litestar.datastructures import State
+from litestar.params import QueryParameter
 from msgspec import Meta
 
-from bramley.mdm.commands import REQUESTS, Request, read_raw
+from bramley.mdm.commands import REQUESTS, read_raw
+from bramley.mdm.commands import Request as CommandRequest
+from bramley.model.admins import AdminToken
 from bramley.operations.errors import Invalid
 
-Limit = Annotated[int, Meta(ge=1, le=1000, description="how many at most")]
+AdminRequest = Request[AdminToken, str, State]
+"""A request that has been let in: `auth` is the actor, `admin:NAME`."""
+
+Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="how many at most")]
 
 
 class CommandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +60,7 @@ class LinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 _FIELDS: Final = ("queries", "payload", "identifier", "managed_only")
 
 
-def command_of(body: CommandBody) -> Request:
+def command_of(body: CommandBody) -> CommandRequest:
     """The command that a body describes. Raises Invalid, BadMessage or BadValue for one that it does not."""
     given: dict[str, Any] = {name: value for name in _FIELDS if (value := getattr(body, name)) is not None}
     if (body.request_type is None) == (body.plist is None):

@@ -1,0 +1,69 @@
+"""HTTP requests on their way through the engine, and what has come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+ANSWER_LIMIT: Final = 16 * 1024
+"""Octets of a body that are read; APNs' longest is under a hundred."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A POST to one URL."""
+
+    url: str
+    headers: tuple[str, ...]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. `status` 0 is no answer, with the reason in `error`; header names are in lower case."""
+
+    status: int
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    error: str = ""
+
+
+class Batch:
+    """Requests that are reported together. Only the engine's thread touches it once it is handed over."""
+
+    __slots__ = ("answers", "left", "report")
+
+    def __init__(self, size: int, report: Callable[[list[Answer]], None]) -> None:
+        self.answers = [Answer(0, error="not sent")] * size
+        self.left = size
+        self.report = report
+
+    def put(self, index: int, answer: Answer) -> None:
+        self.answers[index] = answer
+        self.left -= 1
+        if not self.left:
+            self.report(self.answers)
+
+
+class Exchange:
+    """One request on its way, with what has been received of its answer."""
+
+    __slots__ = ("batch", "body", "headers", "index", "request", "second_try")
+
+    def __init__(self, request: Request, batch: Batch, index: int) -> None:
+        self.request, self.batch, self.index = request, batch, index
+        self.second_try = False
+        self.headers: dict[str, str] = {}
+        self.body = bytearray()
+
+    def take_header(self, line: bytes) -> None:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if colon:
+            self.headers[name.strip().lower()] = value.strip()
+
+    def take_body(self, piece: bytes) -> int:
+        if len(self.body) + len(piece) > ANSWER_LIMIT:
+            return 0  # fewer octets than came: libcurl ends the transfer with E_WRITE_ERROR
+        self.body += piece
+        return len(piece)

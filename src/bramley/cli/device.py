@@ -1,0 +1,224 @@
+"""`bramley device`: list, show, send commands, wake."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bramley.cli import answers
+from bramley.cli.requests import Wanted, build, what_it_destroys
+from bramley.cli.session import ACTOR, Session
+from bramley.cli.verbs import DryRunOption, Verb, YesOption, noun
+from bramley.errors import OutsideTrouble
+from bramley.mdm import plist
+from bramley.model.commands import Command
+from bramley.model.enrollments import Enrollment, EnrollmentState
+from bramley.model.lineages import Version
+from bramley.operations import commands, devices, pushing
+from bramley.operations.devices import DeviceDetail
+from bramley.operations.installation import Installation
+from bramley.operations.pushing import Asked
+
+app = noun("Devices: list, show, send commands, wake.")
+
+_DEVICE = typer.Argument(metavar="DEVICE", help="UDID, EnrollmentID, DEVICE:USER for a user channel, or our key.")
+
+
+@app.command("list", cls=Verb)
+def list_(
+    ctx: typer.Context,
+    state: Annotated[
+        EnrollmentState | None, typer.Option(help="Only this state. Profiles fetched and never used are `pending`.")
+    ] = None,
+    search: Annotated[str | None, typer.Option(help="Part of the id, serial number or name.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many.")] = 1000,
+) -> None:
+    """List devices and user channels."""
+    session = Session(ctx)
+
+    async def read(installation: Installation) -> Sequence[Enrollment]:
+        return await devices.listing(installation, state=state, search=search, limit=limit)
+
+    found = session.run(read)
+    if session.output.as_json:
+        session.output.json([_as_json(enrollment) for enrollment in found])
+        return
+    session.output.table(
+        ("device", "name", "serial number", "model", "OS", "state", "last seen (UTC)"),
+        [(e.id or e.key, _name(e), e.serial_number, e.product_name, e.os_version, e.state, e.last_seen_at) for e in found],
+        empty="No devices. `bramley enroll link` invites one.",
+        spare=("model", "OS", "serial number"),
+    )
+    if len(found) == limit:
+        session.output.remark(f"These are the first {limit}; --limit shows more.")
+
+
+@app.command("show", cls=Verb)
+def show(ctx: typer.Context, device: Annotated[str, _DEVICE]) -> None:
+    """Show one device.
+
+    What it says of itself, its identities, its user channels, its latest commands. Tokens are never shown.
+    """
+    session = Session(ctx)
+
+    async def read(installation: Installation) -> DeviceDetail:
+        return await devices.show(installation, device)
+
+    detail = session.run(read)
+    if session.output.as_json:
+        session.output.json(
+            _as_json(detail.enrollment)
+            | {
+                "channels": [_as_json(channel) for channel in detail.channels],
+                "identities": [_identity_as_json(version) for version in detail.identities],
+                "commands": [answers.command_as_json(command) for command in detail.commands],
+            }
+        )
+        return
+    output, enrollment = session.output, detail.enrollment
+    properties = _as_json(enrollment)
+    output.fields(str(enrollment.id or enrollment.key), [(name.replace("_", " "), value) for name, value in properties.items()])
+    output.table(
+        ("identity", "state", "begins (UTC)", "ends (UTC)"),
+        [(v.serial, v.state, v.not_before, v.not_after) for v in detail.identities],
+        empty="It has no identity yet.",
+    )
+    if detail.channels:
+        output.table(
+            ("user channel", "name", "state", "last seen (UTC)"),
+            [(c.id, c.user_short_name, c.state, c.last_seen_at) for c in detail.channels],
+            empty="",
+        )
+    output.table(
+        ("command", "request type", "state", "queued (UTC)", "answered (UTC)"),
+        [(c.uuid, c.request_type, c.state, c.created_at, c.answered_at) for c in detail.commands],
+        empty="It was sent no commands.",
+    )
+
+
+@app.command("push", cls=Verb)
+def push(
+    ctx: typer.Context,
+    names: Annotated[list[str], typer.Argument(metavar="DEVICE...", help="The devices to wake.")],
+    dry_run: DryRunOption = False,
+) -> None:
+    """Have the running server push to devices. Exits 1 where one of them cannot be pushed to."""
+    session = Session(ctx)
+
+    async def ask(installation: Installation) -> Sequence[Asked]:
+        return await pushing.request_push(installation, names)
+
+    asked = session.run(ask, dry_run=dry_run)
+    if session.output.as_json:
+        session.output.json([{"device": a.device, "queued": a.queued and not dry_run, "why_not": a.why_not} for a in asked])
+    else:
+        queued = "could be queued" if dry_run else "queued"
+        for one in asked:
+            session.output.line(f"{one.device}: {queued if one.queued else f'not possible: {one.why_not}'}")
+    if not all(one.queued for one in asked):
+        raise typer.Exit(1)
+
+
+@app.command("command", cls=Verb)
+def command(
+    ctx: typer.Context,
+    device: Annotated[str, _DEVICE],
+    request_type: Annotated[
+        str | None, typer.Argument(metavar="REQUEST_TYPE", help="Apple's name: DeviceInformation, InstallProfile, …")
+    ] = None,
+    assignments: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="A key: KEY=TEXT or KEY:=JSON; repeatable."),
+    ] = None,
+    profile: Annotated[Path | None, typer.Option(metavar="FILE", help="InstallProfile: the profile, signed or not.")] = None,
+    identifier: Annotated[str | None, typer.Option(help="RemoveProfile: the PayloadIdentifier.")] = None,
+    query: Annotated[list[str] | None, typer.Option(metavar="NAME", help="DeviceInformation: a property; repeatable.")] = None,
+    raw: Annotated[
+        Path | None,
+        typer.Option("--plist", metavar="FILE", help="The whole command as an XML property list."),
+    ] = None,
+    wait: Annotated[int, typer.Option(min=0, max=86_400, metavar="SECONDS", help="Wait so long for the answer.")] = 0,
+    no_push: Annotated[bool, typer.Option("--no-push", help="Don't wake the device; it gets the command when it asks.")] = False,
+    yes: YesOption = False,
+    dry_run: DryRunOption = False,
+) -> None:
+    """Queue a command for a device, wake it, and with --wait print what it answers.
+
+    The running server delivers it. Exits 1 where the device answered with an error, 3 where it did not answer in time; then
+    the command stays queued.
+    """
+    session = Session(ctx)
+    request = build(Wanted(request_type, assignments or (), profile, identifier, query or (), raw))
+    danger = what_it_destroys(request)
+    if danger and not dry_run:
+        session.confirm(f"{request.request_type} {danger}. Send it to {device}?", yes=yes)
+
+    async def send(installation: Installation) -> Command:
+        queued = await commands.send(installation, device, request, actor=ACTOR, push=not no_push)
+        if dry_run or not wait:
+            return queued
+        return await answers.wait_for(installation, queued, seconds=wait)
+
+    sent = session.run(send, dry_run=dry_run)
+    if dry_run:
+        session.output.remark(f"This could be queued for {device}; nothing was changed.")
+        session.output.line(plist.dumps(request.to_plist()).decode())
+        return
+    answers.show(session.output, sent)
+    if wait and sent.answered_at is None:
+        raise OutsideTrouble(
+            f"{device} gave no answer within {wait} seconds; the command stays queued.",
+            advice=f"`bramley device show {device}` tells when it is answered. Is the server running, and the device awake?",
+        )
+    if answers.failed(sent):
+        raise typer.Exit(1)
+
+
+def _name(enrollment: Enrollment) -> str | None:
+    return enrollment.device_name or enrollment.user_short_name
+
+
+def _as_json(enrollment: Enrollment) -> dict[str, object]:
+    """What may be shown of an enrollment. Tokens and PushMagic are secrets: whoever has them can wake or unlock the device."""
+    e = enrollment
+    return {
+        "id": e.id,
+        "key": e.key,
+        "state": e.state,
+        "parent": e.parent,
+        "udid": e.udid,
+        "enrollment_id": e.enrollment_id,
+        "user_id": e.user_id,
+        "user_short_name": e.user_short_name,
+        "user_long_name": e.user_long_name,
+        "serial_number": e.serial_number,
+        "device_name": e.device_name,
+        "model": e.model,
+        "product_name": e.product_name,
+        "os_version": e.os_version,
+        "build_version": e.build_version,
+        "topic": e.topic,
+        "has_push_token": e.push_token is not None,
+        "push_stopped_at": e.push_stopped_at,
+        "has_unlock_token": e.unlock_token is not None,
+        "has_bootstrap_token": e.bootstrap_token is not None,
+        "created_at": e.created_at,
+        "changed_at": e.changed_at,
+        "enrolled_at": e.enrolled_at,
+        "last_seen_at": e.last_seen_at,
+        "last_push_at": e.last_push_at,
+    }
+
+
+def _identity_as_json(version: Version) -> dict[str, object]:
+    return {
+        "id": version.id,
+        "serial": version.serial,
+        "sha256": version.sha256,
+        "state": version.state,
+        "not_before": version.not_before,
+        "not_after": version.not_after,
+    }

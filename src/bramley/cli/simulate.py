@@ -1,0 +1,109 @@
+"""`bramley simulate`: simulated devices against any MDM server, and a stand-in for Apple's push service."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import secrets
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cryptography import x509
+
+from bramley.cli import fleet, stand_in
+from bramley.cli.arguments import Address, address, read_file
+from bramley.cli.session import Session
+from bramley.cli.verbs import Verb, noun
+from bramley.clock import SystemClock
+from bramley.errors import BadInput
+from bramley.pki import certificates
+from bramley.sandbox.apns import NetworkCourier
+from bramley.sandbox.device import Behaviour, DeviceIdentity, SignatureStyle, SimulatedDevice
+
+app = noun("Simulated devices, and a stand-in for Apple's push service.")
+
+POLL_SECONDS = 5.0
+_LARGEST = 1024 * 1024
+
+
+@app.command("device", cls=Verb)
+def device(
+    ctx: typer.Context,
+    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Where enrollment profiles are; taken in turn.")],
+    count: Annotated[int, typer.Option(min=0, max=10_000, help="How many devices; 0: one for each URL.")] = 0,
+    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Root CA certificates to trust, PEM or DER.")] = None,
+    style: Annotated[SignatureStyle, typer.Option(help="How they identify themselves.")] = SignatureStyle.APPLE,
+    device_url: Annotated[
+        str | None, typer.Option(metavar="URL", help="With --style tls: scheme, host and port of the listener for devices.")
+    ] = None,
+    courier: Annotated[
+        Address | None, typer.Option(parser=address, metavar="HOST:PORT", help="The stand-in's courier; else they poll.")
+    ] = None,
+    not_now: Annotated[float, typer.Option(min=0, max=0.95, metavar="RATE", help="How often they answer NotNow.")] = 0.0,
+    seconds: Annotated[int | None, typer.Option("--for", min=0, metavar="SECONDS", help="How long; else until Ctrl-C.")] = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed makes the same devices.")] = None,
+    allow_unsigned: Annotated[bool, typer.Option("--allow-unsigned", help="Take an unsigned enrollment profile.")] = False,
+) -> None:
+    """Enroll simulated devices with any MDM server and have them answer commands.
+
+    They do as Apple's client does: check the profile's signature, get an identity by SCEP, check in, answer after a push.
+    Exits 1 if one of them could not enroll.
+    """
+    session = Session(ctx)
+    if (style is SignatureStyle.TLS) != (device_url is not None):
+        raise BadInput("--style tls and --device-url go together: devices that show a certificate need the listener for it.")
+    behaviour = Behaviour(
+        style=style,
+        tls_base=device_url,
+        anchors=_anchors(ca),
+        allow_unsigned=allow_unsigned,
+        not_now_rate=not_now,
+        poll_seconds=None if courier else POLL_SECONDS,
+    )
+    chance = random.Random(secrets.randbits(64) if seed is None else seed)  # noqa: S311 - a simulation, not secrets
+    members = [
+        fleet.Member(
+            SimulatedDevice(
+                DeviceIdentity.make(chance, mac=chance.random() < 0.5),
+                SystemClock(),
+                behaviour=behaviour,
+                courier=NetworkCourier(courier.host, courier.port) if courier else None,
+            ),
+            urls[index % len(urls)],
+        )
+        for index in range(count or len(urls))
+    ]
+    asyncio.run(fleet.run(session.output, members, seconds))
+    fleet.show(session.output, members)
+    if any(member.error for member in members):
+        raise typer.Exit(1)
+
+
+@app.command("apns", cls=Verb)
+def apns(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where its CA is kept, with ca.pem for whoever is to trust it.")
+    ] = Path("apple-stand-in"),
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port for pushes; 0 takes a free one.")] = 2197,
+    courier_port: Annotated[int, typer.Option(min=0, max=65535, help="Port for devices; 0 takes a free one.")] = 2198,
+    push_certificate: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Also issue a push certificate: push.pem and push.key in this folder.")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="Its topic, as for a renewal; by default a new one.")] = None,
+) -> None:
+    """Stand in for Apple's push service until SIGTERM or Ctrl-C, with Apple's rules, words and statuses."""
+    session = Session(ctx)
+    if topic and push_certificate is None:
+        raise BadInput("--topic is for the push certificate.", advice="Add --push-certificate DIR.")
+    asyncio.run(stand_in.serve(session.output, folder, (host, port, courier_port), push_certificate, topic))
+
+
+def _anchors(ca: Path | None) -> tuple[x509.Certificate, ...]:
+    """The certificates of a file, PEM or DER; none without a file: the machine's roots are trusted then."""
+    if ca is None:
+        return ()
+    data = read_file(ca, "CA file", most=_LARGEST)
+    return certificates.load_chain(data) if b"-----BEGIN" in data else (certificates.load(data),)

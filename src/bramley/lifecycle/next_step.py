@@ -1,0 +1,111 @@
+"""Whose turn it is with a certificate, and what they have to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from bramley.lifecycle import schedule
+from bramley.model.kinds import Kind
+from bramley.model.lineages import Lineage, Turn, Version
+from bramley.model.lineages import VersionState as S
+
+_OWN = frozenset({Kind.HTTPS, Kind.PROFILE_SIGNER})
+"""What the server replaces by itself, alone."""
+
+
+class Mover(StrEnum):
+    """Who has to act next."""
+
+    SERVER = "server"
+    HUMAN = "human"
+    DEVICE = "device"
+    APPLE = "apple"
+    CA = "ca"
+    NOBODY = "nobody"
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """The next step: who takes it, what it is, and the moment it is bound to, where it is bound to one."""
+
+    mover: Mover
+    text: str
+    at: datetime | None = None
+
+
+_TURNS = {Turn.APPLE: Mover.APPLE, Turn.HUMAN: Mover.HUMAN, Turn.DEVICE: Mover.DEVICE, Turn.CA: Mover.CA}
+
+
+def next_step(lineage: Lineage, version: Version, now: datetime, *, grace: timedelta) -> NextStep:
+    """What happens to a version next. `grace` is how long a superseded device identity is still accepted."""
+    match version.state:
+        case S.PLANNED:
+            return NextStep(Mover.SERVER, "to be requested")
+        case S.REQUESTED:
+            return NextStep(Mover.CA, "requested; waits for the certificate")
+        case S.AWAITING:
+            mover = _TURNS[version.turn] if version.turn else Mover.CA
+            return NextStep(mover, f"waits for {_NAMES[mover]}")
+        case S.SUSPENDED:
+            return NextStep(Mover.HUMAN, "suspended; reinstate it or revoke it")
+        case S.SUPERSEDED:
+            return _superseded(lineage, version, grace)
+        case S.RETIRED | S.REVOKED | S.FAILED:
+            return NextStep(Mover.NOBODY, f"{version.state}: {version.reason}" if version.reason else str(version.state))
+    if version.expired(now):
+        return _expired(lineage, version)
+    if version.state is not S.ACTIVE:
+        return NextStep(Mover.DEVICE, "waits for its first use")
+    return _active(lineage, version, now)
+
+
+def _superseded(lineage: Lineage, version: Version, grace: timedelta) -> NextStep:
+    if lineage.kind is not Kind.DEVICE_IDENTITY:
+        return NextStep(Mover.NOBODY, "superseded")
+    at = version.changed_at + grace
+    return NextStep(Mover.SERVER, f"superseded; retires on {_day(at)}", at)
+
+
+def _expired(lineage: Lineage, version: Version) -> NextStep:
+    at = version.not_after
+    if lineage.kind in _OWN:
+        return NextStep(Mover.SERVER, "expired; replaced at the next start or within 12 hours", at)
+    if lineage.kind is Kind.DEVICE_IDENTITY:
+        return NextStep(Mover.HUMAN, "expired; enroll the device again", at)
+    if lineage.kind is Kind.PUSH:
+        return NextStep(Mover.HUMAN, "expired; renew it at identity.apple.com with the same Apple Account, then import it", at)
+    return NextStep(Mover.HUMAN, "expired; replace it", at)
+
+
+def _active(lineage: Lineage, version: Version, now: datetime) -> NextStep:
+    due = schedule.due_at(version, lineage.policy)
+    if due is None:
+        return NextStep(Mover.NOBODY, "in force; has no end")
+    overdue = now >= due
+    if lineage.kind in _OWN:
+        text = "due; replaced at the next start or within 12 hours" if overdue else f"renews itself on {_day(due)}"
+        return NextStep(Mover.SERVER, text, due)
+    if lineage.kind is Kind.DEVICE_IDENTITY:
+        if overdue:
+            return NextStep(Mover.DEVICE, f"renewal is due since {_day(due)}; waits for the device", due)
+        return NextStep(Mover.SERVER, f"renews itself on {_day(due)}", due)
+    when = "now" if overdue else f"from {_day(due)}"
+    if lineage.kind is Kind.PUSH:
+        return NextStep(Mover.HUMAN, f"renew at identity.apple.com {when} (Renew, never Create), then import it", due)
+    return NextStep(Mover.HUMAN, f"to be replaced {when}", due)
+
+
+_NAMES = {
+    Mover.SERVER: "the server",
+    Mover.HUMAN: "a person",
+    Mover.DEVICE: "the device",
+    Mover.APPLE: "Apple",
+    Mover.CA: "the certificate authority",
+    Mover.NOBODY: "nobody",
+}
+
+
+def _day(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d}"

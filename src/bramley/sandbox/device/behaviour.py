@@ -1,0 +1,35 @@
+"""How one simulated device differs from the next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from cryptography import x509
+
+from bramley.sandbox.device.identity import UserAccount
+from bramley.sandbox.device.transport import Patience
+from bramley.sandbox.signature import SignatureStyle
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Behaviour:
+    """Settings of a simulated device.
+
+    `style` is how it shows its identity; `tls_base` (scheme, host and port) then takes the place of the profile's addresses
+    where that is by TLS, whose listener is another one. `anchors` are trusted from the start, as if by hand; without any the
+    machine's roots are. `not_now_rate` is from 0 to 1. `own_time` has the device's clock judge server certificates (see
+    `Transport`). `poll_seconds` is how often `run` connects without a push (None: never), `recheck_seconds` how soon it
+    comes back by itself after NotNow or after a failure.
+    """
+
+    style: SignatureStyle = SignatureStyle.APPLE
+    tls_base: str | None = None
+    anchors: tuple[x509.Certificate, ...] = ()
+    allow_unsigned: bool = False
+    not_now_rate: float = 0.0
+    users: tuple[UserAccount, ...] = ()
+    user_enrollment: bool = False
+    patience: Patience = field(default_factory=Patience)
+    own_time: bool = False
+    poll_seconds: float | None = None
+    recheck_seconds: float = 1.0

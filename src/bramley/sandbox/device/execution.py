@@ -1,0 +1,95 @@
+"""What a device does with a command (Apple, "Commands and Queries")."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final
+
+from bramley.sandbox.device import commands
+from bramley.sandbox.device.holdings import Holdings
+from bramley.sandbox.device.messages import Message, error_chain
+from bramley.sandbox.device.profile import Profile
+from bramley.sandbox.errors import BadProfile, IdentityRefused
+
+NEVER_NOT_NOW: Final = frozenset({"DeviceLock", "EraseDevice", "RemoveProfile"})
+"""Commands that Apple's clients carry out whatever else is going on."""
+
+_REQUIRED: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
+    {"DeviceInformation": ("Queries", list), "InstallProfile": ("Payload", bytes), "RemoveProfile": ("Identifier", str)}
+)
+
+
+class After(StrEnum):
+    """What follows once the server has taken the answer: not before, or it would never come."""
+
+    WIPE = "wipe"
+    UNENROLL = "unenroll"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The status and the rest of a command's answer."""
+
+    status: str
+    result: Message = field(default_factory=dict)
+    after: After | None = None
+
+
+ACKNOWLEDGED: Final = Outcome("Acknowledged")
+
+Renew = Callable[[Profile], Awaitable[None]]
+"""Takes a replaced enrollment profile into use: a new identity, Authenticate and TokenUpdate with it."""
+
+OpenProfile = Callable[[bytes], Profile]
+"""Reads a profile under the device's trust. Raises BadProfile."""
+
+
+async def execute(
+    command: Mapping[str, Any], *, holdings: Holdings, knowledge: commands.Knowledge, renew: Renew, open_with: OpenProfile
+) -> Outcome:
+    """Carries out one command. Raises only what ends the session: no answer from the server, or the end of enrollment."""
+    request_type = command.get("RequestType")
+    if not isinstance(request_type, str):
+        return Outcome("CommandFormatError")
+    if request_type in _REQUIRED:
+        key, kind = _REQUIRED[request_type]
+        if not isinstance(command.get(key), kind):
+            return Outcome("CommandFormatError")
+    if (query := commands.QUERIES.get(request_type)) is not None:
+        return Outcome("Acknowledged", query(command, knowledge))
+    if request_type == "InstallProfile":
+        return await _install(command["Payload"], holdings, renew, open_with)
+    if request_type == "RemoveProfile":
+        return await _remove(command["Identifier"], holdings)
+    if request_type == "EraseDevice":
+        return Outcome("Acknowledged", after=After.WIPE)
+    if request_type == "DeviceLock":
+        return ACKNOWLEDGED
+    return Outcome("Error", commands.unknown(request_type))
+
+
+async def _install(payload: bytes, holdings: Holdings, renew: Renew, open_with: OpenProfile) -> Outcome:
+    """InstallProfile; over MDM an unsigned profile will do, but one that is signed must be signed well."""
+    try:
+        profile = open_with(payload)
+        if holdings.is_enrollment(profile.identifier):
+            await renew(profile)
+        else:
+            await holdings.install(profile)
+    except BadProfile as error:
+        return Outcome("Error", error_chain(4001, "MCInstallationErrorDomain", error.message))
+    except IdentityRefused as error:
+        return Outcome("Error", error_chain(15002, "MDM-SCEP", error.message))
+    return ACKNOWLEDGED
+
+
+async def _remove(identifier: str, holdings: Holdings) -> Outcome:
+    if identifier not in holdings.profiles:
+        return Outcome("Error", error_chain(4, "MCMDMErrorDomain", f"No profile with the identifier {identifier}."))
+    if holdings.is_enrollment(identifier):
+        return Outcome("Acknowledged", after=After.UNENROLL)
+    await holdings.remove(identifier)
+    return ACKNOWLEDGED

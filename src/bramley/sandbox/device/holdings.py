@@ -1,0 +1,111 @@
+"""What a device holds: profiles, the trust they bring, the enrollment among them, and its identity."""
+
+from __future__ import annotations
+
+import asyncio
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+from bramley.clock import Clock
+from bramley.pki import csr
+from bramley.pki.errors import PKIError
+from bramley.pki.scep.client import SCEPClient
+from bramley.sandbox.device.profile import MDMSettings, Profile, SCEPSettings
+from bramley.sandbox.device.transport import SCEPTransport, Transport
+from bramley.sandbox.errors import BadProfile, IdentityRefused, Unenrolled
+from bramley.sandbox.signature import Identity
+
+
+class Holdings:
+    """The state of a device that an erasure takes away."""
+
+    def __init__(self, transport: Transport, clock: Clock) -> None:
+        self._transport, self._clock = transport, clock
+        self.identity: Identity | None = None
+        self.profiles: dict[str, Profile] = {}
+        self._enrollment: str | None = None
+        self._obtained: dict[str, Identity] = {}
+
+    @property
+    def enrollment(self) -> Profile:
+        """The enrollment profile. Raises Unenrolled."""
+        if self._enrollment is None:
+            raise Unenrolled("The device holds no enrollment profile.", advice="Enroll it first.")
+        return self.profiles[self._enrollment]
+
+    @property
+    def mdm(self) -> MDMSettings:
+        """The management settings in force. Raises Unenrolled."""
+        return require_enrollment(self.enrollment)[0]
+
+    @property
+    def enrolled(self) -> bool:
+        """Whether there are an enrollment profile and an identity."""
+        return self._enrollment is not None and self.identity is not None
+
+    def is_enrollment(self, identifier: str) -> bool:
+        return identifier == self._enrollment
+
+    async def install(self, profile: Profile) -> None:
+        """Installs a profile, in place of the one of the same identifier; its anchors are trusted from now on."""
+        if profile.mdm is not None:
+            if self._enrollment is not None:
+                if not self.is_enrollment(profile.identifier):
+                    raise BadProfile("The device is managed already; a second enrollment profile cannot be installed.")
+                self.mdm.require_same_enrollment(profile.mdm)
+            require_enrollment(profile)
+            self._enrollment = profile.identifier
+        self.profiles[profile.identifier] = profile
+        await self._trust()
+
+    async def remove(self, identifier: str) -> None:
+        """Removes a profile and the trust it brought. Raises KeyError where there is none."""
+        del self.profiles[identifier]
+        await self._trust()
+
+    async def forget(self) -> None:
+        """Leaves nothing."""
+        self.identity, self._enrollment = None, None
+        self.profiles.clear()
+        self._obtained.clear()
+        await self._trust()
+
+    async def fetch_identity(self, scep: SCEPSettings) -> Identity:
+        """A new key and a certificate for it by SCEP (RFC 8894). Raises IdentityRefused.
+
+        An identity that was already issued for this challenge is used again: the challenge is spent, and a device that
+        was interrupted between SCEP and Authenticate must be able to go on.
+        """
+        if (earlier := self._obtained.get(scep.challenge)) is not None:
+            return earlier
+        key = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=scep.key_size)
+        client = SCEPClient(SCEPTransport(self._transport, scep.url))
+        request = csr.build(key, scep.subject, challenge_password=scep.challenge)
+        try:
+            ca = (await client.ca_certificates())[0]
+            issued = await client.enroll(key, request, ca=ca, now=self._clock.now())
+        except PKIError as error:
+            raise IdentityRefused(f"No identity from {scep.url}: {error.message}") from error
+        identity = Identity(issued[0], key)
+        self._obtained = {scep.challenge: identity}
+        return identity
+
+    @property
+    def anchors(self) -> list[x509.Certificate]:
+        """The certificates that installed profiles have brought."""
+        return [anchor for profile in self.profiles.values() for anchor in profile.anchors]
+
+    async def _trust(self) -> None:
+        await self._transport.trust(self.anchors)
+
+
+def require_enrollment(profile: Profile) -> tuple[MDMSettings, SCEPSettings]:
+    """The two payloads that make a profile an enrollment profile, which must belong together. Raises BadProfile."""
+    mdm, scep = profile.mdm, profile.scep
+    if mdm is None or scep is None:
+        missing = "com.apple.mdm" if mdm is None else "com.apple.security.scep"
+        raise BadProfile(f"Expected an enrollment profile; this one has no {missing} payload.")
+    if mdm.identity_uuid != scep.uuid:
+        raise BadProfile(f"IdentityCertificateUUID names {mdm.identity_uuid}; the SCEP payload is {scep.uuid}.")
+    return mdm, scep

@@ -1,0 +1,172 @@
+"""Configuration profiles as a device sees them: who signed one, and what it would install."""
+
+from __future__ import annotations
+
+import plistlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+from xml.parsers.expat import ExpatError
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from bramley.pki import certificates, chains, cms
+from bramley.pki.errors import BadCertificate, ChainError
+from bramley.sandbox.errors import BadProfile
+
+_ROOT_TYPES: Final = ("com.apple.security.root", "com.apple.security.pkcs1", "com.apple.security.pem")
+_NAME_TYPES: Final = {
+    "CN": NameOID.COMMON_NAME,
+    "O": NameOID.ORGANIZATION_NAME,
+    "OU": NameOID.ORGANIZATIONAL_UNIT_NAME,
+    "C": NameOID.COUNTRY_NAME,
+    "L": NameOID.LOCALITY_NAME,
+    "ST": NameOID.STATE_OR_PROVINCE_NAME,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SCEPSettings:
+    """What a `com.apple.security.scep` payload asks of the device."""
+
+    uuid: str
+    url: str
+    subject: x509.Name
+    challenge: str = field(repr=False)
+    key_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class MDMSettings:
+    """What a `com.apple.mdm` payload asks of the device."""
+
+    identity_uuid: str
+    topic: str
+    server_url: str
+    check_in_url: str
+    sign_message: bool
+    check_out_when_removed: bool
+    capabilities: frozenset[str]
+
+    def require_same_enrollment(self, other: MDMSettings) -> None:
+        """Raises BadProfile where a replacement changes what Apple says it may not."""
+        for what in ("topic", "server_url", "check_in_url"):
+            if getattr(self, what) != getattr(other, what):
+                raise BadProfile(
+                    f"A replacement of the enrollment profile may not change its {what}: {getattr(self, what)} came.",
+                    advice="Enroll anew to change it.",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """An opened profile. `signers` is the signer's chain as DER, leaf first; empty for an unsigned one."""
+
+    content: dict[str, Any] = field(repr=False)
+    signers: tuple[bytes, ...]
+
+    @property
+    def identifier(self) -> str:
+        return str(self.content["PayloadIdentifier"])
+
+    @property
+    def uuid(self) -> str:
+        return str(self.content["PayloadUUID"])
+
+    @property
+    def payloads(self) -> list[dict[str, Any]]:
+        return list(self.content["PayloadContent"])
+
+    @property
+    def anchors(self) -> tuple[x509.Certificate, ...]:
+        """The certificates it installs as trusted."""
+        found = (payload["PayloadContent"] for payload in self.payloads if payload["PayloadType"] in _ROOT_TYPES)
+        return tuple(certificates.load(data) for data in found)
+
+    @property
+    def mdm(self) -> MDMSettings | None:
+        """The management it sets up, if any."""
+        payload = self._only("com.apple.mdm")
+        if payload is None:
+            return None
+        try:
+            return MDMSettings(
+                identity_uuid=payload["IdentityCertificateUUID"],
+                topic=payload["Topic"],
+                server_url=payload["ServerURL"],
+                check_in_url=payload.get("CheckInURL", payload["ServerURL"]),
+                sign_message=payload.get("SignMessage", False),
+                check_out_when_removed=payload.get("CheckOutWhenRemoved", False),
+                capabilities=frozenset(payload.get("ServerCapabilities", ())),
+            )
+        except KeyError as error:
+            raise BadProfile(f"Expected a com.apple.mdm payload with {error}; it has none.") from None
+
+    @property
+    def scep(self) -> SCEPSettings | None:
+        """The identity it has the device fetch, if any."""
+        payload = self._only("com.apple.security.scep")
+        if payload is None:
+            return None
+        content = payload["PayloadContent"]
+        try:
+            rdns = [
+                x509.RelativeDistinguishedName([x509.NameAttribute(_name_type(kind), value) for kind, value in rdn])
+                for rdn in content.get("Subject", [])
+            ]
+            # Apple's default is 1024 bits, which no server should leave it at
+            return SCEPSettings(
+                uuid=payload["PayloadUUID"],
+                url=content["URL"],
+                subject=x509.Name(rdns),
+                challenge=content.get("Challenge", ""),
+                key_size=content.get("Keysize", 1024),
+            )
+        except (KeyError, ValueError, TypeError) as error:
+            raise BadProfile(f"Expected a SCEP payload with URL and a subject of [[[type, value]]]: {error}.") from None
+
+    def _only(self, payload_type: str) -> dict[str, Any] | None:
+        found = [payload for payload in self.payloads if payload["PayloadType"] == payload_type]
+        if len(found) > 1:
+            raise BadProfile(f"Expected at most one payload of type {payload_type}; found {len(found)}.")
+        return found[0] if found else None
+
+
+def open_profile(data: bytes, *, anchors: Sequence[x509.Certificate], now: datetime, allow_unsigned: bool = False) -> Profile:
+    """Reads a profile; a signed one must chain to the anchors. Raises BadProfile for whatever a device would refuse."""
+    if data[:1] == b"\x30":
+        content, signers = _verified(data, anchors, now)
+    elif allow_unsigned:
+        content, signers = data, ()
+    else:
+        raise BadProfile("Expected a signed profile; this one is not signed.")
+    try:
+        parsed = plistlib.loads(content, fmt=plistlib.FMT_XML)
+    except (ValueError, ExpatError, plistlib.InvalidFileException) as error:
+        raise BadProfile(f"Expected a property list; {error}.") from None
+    profile = Profile(parsed, signers)
+    missing = {"PayloadIdentifier", "PayloadUUID", "PayloadType", "PayloadVersion"} - set(parsed)
+    if missing or parsed["PayloadType"] != "Configuration" or not isinstance(parsed.get("PayloadContent"), list):
+        raise BadProfile(f"Expected a Configuration with its common keys; missing {', '.join(sorted(missing)) or 'content'}.")
+    try:
+        _ = profile.anchors, profile.mdm, profile.scep
+    except (KeyError, BadCertificate) as error:
+        raise BadProfile(f"A payload of the profile cannot be read: {error}.") from None
+    return profile
+
+
+def _verified(data: bytes, anchors: Sequence[x509.Certificate], now: datetime) -> tuple[bytes, tuple[bytes, ...]]:
+    try:
+        verified = cms.verify(message := cms.parse_signed_data(data), policy=cms.STRICT)
+        signer = certificates.load(verified.certificate)
+        others = [certificates.load(one) for one in message.certificates if one != verified.certificate]
+        chain = chains.verify(signer, intermediates=others, anchors=anchors, at=now)
+    except (cms.CMSError, ChainError, BadCertificate) as error:
+        raise BadProfile(f"The profile's signature is not to be trusted. {error}") from error
+    return verified.content, tuple(certificates.der(one) for one in chain)
+
+
+def _name_type(kind: str) -> x509.ObjectIdentifier:
+    return _NAME_TYPES[kind] if kind in _NAME_TYPES else x509.ObjectIdentifier(kind)

@@ -1,0 +1,207 @@
+"""The command channel: nothing is lost, nothing comes twice, and a quarantined device is only locked or erased."""
+
+from __future__ import annotations
+
+import plistlib
+
+import pytest
+
+from bramley.mdm import connect
+from bramley.mdm.commands import DeviceInformation, InstallProfile, SecurityInfo, read_raw
+from bramley.mdm.errors import Refused
+from bramley.mdm.report import parse_report
+from bramley.model.commands import CommandState, PendingCommand
+from bramley.model.enrollments import EnrollmentState
+from bramley.model.events import EventKind
+from bramley.pki.errors import SealError
+
+from .kit import UDID, Server
+
+ERASE = read_raw({"RequestType": "EraseDevice", "PIN": "123456"})
+LOCK = read_raw({"RequestType": "DeviceLock", "PIN": "123456"})
+
+
+async def test_an_idle_device_works_through_its_queue(server: Server) -> None:
+    identity = await server.enroll()
+    key = identity.enrollment_key
+    first = await server.queue(key, DeviceInformation(("UDID", "OSVersion")))
+    second = await server.queue(key, SecurityInfo())
+
+    message = await server.connect(identity, "Idle")
+    assert message == {"CommandUUID": first, "Command": {"RequestType": "DeviceInformation", "Queries": ["UDID", "OSVersion"]}}
+    message = await server.connect(identity, "Acknowledged", first, QueryResponses={"UDID": UDID})
+    assert message is not None
+    assert message["CommandUUID"] == second
+    assert await server.connect(identity, "Acknowledged", second) is None
+    assert await server.connect(identity, "Idle") is None
+
+    command = await server.command(key, first)
+    assert (command.state, command.answered_at) == (CommandState.ACKNOWLEDGED, server.now)
+    assert command.answer is not None
+    assert plistlib.loads(command.answer)["QueryResponses"] == {"UDID": UDID}
+    latest, earlier = await server.events(EventKind.COMMAND_ANSWERED, key)
+    assert earlier.detail == {"command_uuid": first, "request_type": "DeviceInformation", "state": "acknowledged"}
+    assert latest.detail["command_uuid"] == second
+
+
+async def test_a_command_stays_until_its_answer_is_stored(server: Server) -> None:
+    identity = await server.enroll()
+    uuid = await server.queue(identity.enrollment_key, SecurityInfo())
+    for _ in range(3):
+        message = await server.connect(identity, "Idle")
+        assert message is not None
+        assert message["CommandUUID"] == uuid
+
+
+async def test_the_same_report_twice_is_harmless(server: Server) -> None:
+    identity = await server.enroll()
+    key = identity.enrollment_key
+    first = await server.queue(key, SecurityInfo(), job="after-info")
+    second = await server.queue(key, SecurityInfo())
+    for status in ("Acknowledged", "Acknowledged", "Error", "NotNow"):
+        message = await server.connect(identity, status, first)
+        assert message is not None
+        assert message["CommandUUID"] == second
+    assert (await server.command(key, first)).state is CommandState.ACKNOWLEDGED
+    assert len(await server.jobs("after-info")) == 1
+    assert len(await server.events(EventKind.COMMAND_ANSWERED, key)) == 1
+
+
+async def test_a_report_on_an_unknown_command_is_no_error(server: Server) -> None:
+    identity = await server.enroll()
+    uuid = await server.queue(identity.enrollment_key, SecurityInfo())
+    message = await server.connect(identity, "Acknowledged", "never-heard-of")
+    assert message is not None
+    assert message["CommandUUID"] == uuid
+
+
+@pytest.mark.parametrize(
+    ("status", "state"), [("Error", CommandState.ERROR), ("CommandFormatError", CommandState.COMMAND_FORMAT_ERROR)]
+)
+async def test_failures_are_ends_too(server: Server, status: str, state: CommandState) -> None:
+    identity = await server.enroll()
+    uuid = await server.queue(identity.enrollment_key, SecurityInfo(), job="after-info")
+    chain = [{"ErrorDomain": "MCMDMErrorDomain", "ErrorCode": 12021, "LocalizedDescription": "No."}]
+    assert await server.connect(identity, status, uuid, ErrorChain=chain) is None
+    assert (await server.command(identity.enrollment_key, uuid)).state is state
+    (event,) = await server.events(EventKind.COMMAND_ANSWERED)
+    assert event.detail["error"] == "MCMDMErrorDomain 12021"
+    (job,) = await server.jobs("after-info")
+    assert job.args == {"enrollment_key": identity.enrollment_key, "command_uuid": uuid}
+
+
+async def test_what_is_put_off_comes_again_in_the_next_session_only(server: Server) -> None:
+    identity = await server.enroll()
+    key = identity.enrollment_key
+    first, second = await server.queue(key, SecurityInfo(), job="after-info"), await server.queue(key, SecurityInfo())
+    message = await server.connect(identity, "NotNow", first)
+    assert message is not None
+    assert message["CommandUUID"] == second
+    assert await server.connect(identity, "Acknowledged", second) is None
+    assert await server.jobs("after-info") == []
+
+    message = await server.connect(identity, "Idle")
+    assert message is not None
+    assert message["CommandUUID"] == first
+    assert (await server.command(key, first)).not_now_count == 1
+    assert await server.connect(identity, "Acknowledged", first) is None
+    assert len(await server.jobs("after-info")) == 1
+
+
+async def test_put_off_twice_in_one_session_is_not_offered_twice(server: Server) -> None:
+    identity = await server.enroll()
+    uuids = [await server.queue(identity.enrollment_key, SecurityInfo()) for _ in range(2)]
+    for uuid in uuids:
+        message = await server.connect(identity, "NotNow", uuid)
+    assert message is None
+    message = await server.connect(identity, "Idle")
+    assert message is not None
+    assert message["CommandUUID"] == uuids[0]
+
+
+async def test_a_device_answers_only_for_itself(server: Server) -> None:
+    first = await server.enroll()
+    uuid = await server.queue(first.enrollment_key, SecurityInfo())
+    second = await server.issue(await server.enrollment())
+    await server.authenticate(second, UDID="SECOND")
+    await server.token_update(second, UDID="SECOND")
+    assert await server.connect(second, "Acknowledged", uuid, UDID="SECOND") is None
+    assert (await server.command(first.enrollment_key, uuid)).state is CommandState.QUEUED
+
+
+async def test_users_have_queues_of_their_own(server: Server) -> None:
+    identity = await server.enroll()
+    await server.token_update(identity, UserID="u-1")
+    (channel,) = await server.channels(identity.enrollment_key)
+    uuid = await server.queue(channel.key, SecurityInfo())
+    assert await server.connect(identity, "Idle") is None
+    message = await server.connect(identity, "Idle", UserID="u-1")
+    assert message is not None
+    assert message["CommandUUID"] == uuid
+    assert await server.connect(identity, "Acknowledged", uuid) is None
+    assert (await server.command(channel.key, uuid)).state is CommandState.QUEUED
+    assert await server.connect(identity, "Acknowledged", uuid, UserID="u-1") is None
+    assert (await server.command(channel.key, uuid)).state is CommandState.ACKNOWLEDGED
+
+
+async def test_a_pending_device_and_an_unknown_user_get_nothing(server: Server) -> None:
+    identity = await server.issue(await server.enrollment())
+    await server.authenticate(identity)
+    await server.queue(identity.enrollment_key, SecurityInfo())
+    with pytest.raises(Refused, match="pending"):
+        await server.connect(identity, "Idle")
+    await server.token_update(identity)
+    with pytest.raises(Refused, match="no channel"):
+        await server.connect(identity, "Idle", UserID="u-9")
+
+
+class TestQuarantine:
+    async def test_only_lock_and_erase_go_out_whatever_is_in_front(self, server: Server) -> None:
+        identity = await server.enroll()
+        key = identity.enrollment_key
+        other = await server.queue(key, InstallProfile(b"profile"))
+        lock, erase = await server.queue(key, LOCK), await server.queue(key, ERASE)
+        await server.set_state(key, EnrollmentState.QUARANTINED)
+
+        message = await server.connect(identity, "Idle")
+        assert message is not None
+        assert message["CommandUUID"] == lock
+        message = await server.connect(identity, "Acknowledged", lock)
+        assert message is not None
+        assert message["CommandUUID"] == erase
+        assert await server.connect(identity, "NotNow", erase) is None
+        message = await server.connect(identity, "Idle")
+        assert message is not None
+        assert message["CommandUUID"] == erase
+        assert await server.connect(identity, "Acknowledged", erase) is None
+        assert (await server.command(key, other)).state is CommandState.QUEUED
+
+    async def test_what_was_already_sent_may_still_be_answered(self, server: Server) -> None:
+        identity = await server.enroll()
+        uuid = await server.queue(identity.enrollment_key, SecurityInfo())
+        await server.connect(identity, "Idle")
+        await server.set_state(identity.enrollment_key, EnrollmentState.QUARANTINED)
+        assert await server.connect(identity, "Acknowledged", uuid) is None
+        assert (await server.command(identity.enrollment_key, uuid)).state is CommandState.ACKNOWLEDGED
+
+
+async def test_idle_is_answered_without_a_transaction_unless_something_was_put_off(server: Server) -> None:
+    identity = await server.enroll()
+    uuid = await server.queue(identity.enrollment_key, SecurityInfo())
+    body = plistlib.dumps({"UDID": UDID, "Status": "Idle"})
+    report = parse_report(body)
+    immediate = connect.answer_idle(await server.device(identity, body, report), report)
+    assert immediate is not None
+    assert immediate.command is not None
+    assert immediate.command.uuid == uuid
+    await server.connect(identity, "NotNow", uuid)
+    assert connect.answer_idle(await server.device(identity, body, report), report) is None
+
+
+async def test_a_payload_opens_for_its_own_command_only(server: Server) -> None:
+    identity = await server.enroll()
+    first = await server.command(identity.enrollment_key, await server.queue(identity.enrollment_key, SecurityInfo()))
+    second = await server.command(identity.enrollment_key, await server.queue(identity.enrollment_key, SecurityInfo()))
+    assert b"SecurityInfo" not in first.payload
+    with pytest.raises(SealError):
+        connect.deliver(PendingCommand(first.uuid, "SecurityInfo", second.payload), server.sealer)

@@ -1,0 +1,286 @@
+"""The operators' API: who gets in, what is shown, and how mistakes are told."""
+
+from __future__ import annotations
+
+import base64
+import plistlib
+from typing import Any
+
+import msgspec
+import pytest
+from tests.web.world import Device, World
+
+from bramley.mdm.commands import REQUESTS
+from bramley.model.events import EventKind
+from bramley.operations import devices
+from bramley.pki import certificates
+from bramley.web.api.requests import CommandBody
+
+API = "/api/v1"
+
+
+async def get(world: World, path: str, status: int = 200) -> Any:
+    answer = await world.http.get(API + path, headers=world.as_admin)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+async def post(world: World, path: str, body: object, status: int = 201) -> Any:
+    answer = await world.http.post(API + path, json=body, headers=world.as_admin)
+    assert answer.status_code == status, answer.text
+    return answer.json()
+
+
+@pytest.mark.parametrize("header", [None, "", "Bearer", "Bearer wrong", "Basic YTpi", "bramley_x"])
+async def test_without_a_known_token_nobody_gets_in(world: World, header: str | None) -> None:
+    answer = await world.http.get(API + "/devices", headers={} if header is None else {"Authorization": header})
+
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"] == "Bearer"
+    assert answer.json()["error"]
+
+
+async def test_a_wrong_token_becomes_an_event_without_the_token(world: World) -> None:
+    await world.http.get(API + "/devices", headers={"Authorization": "Bearer bramley_wrong"})
+
+    (event,) = await world.events(EventKind.ADMIN_REFUSED)
+    assert "bramley_wrong" not in str(event.detail)
+
+
+async def test_devices_are_listed_found_and_shown(world: World, device: Device) -> None:
+    await device.enroll()
+
+    page = await get(world, "/devices?search=C02TEST&state=active")
+    shown = await get(world, f"/devices/{device.udid}")
+
+    assert [each["udid"] for each in page["items"]] == [device.udid]
+    assert page["next"] is None
+    assert shown["device"]["state"] == "active"
+    assert shown["device"]["has_push_token"] is True
+    assert [identity["state"] for identity in shown["identities"]] == ["active"]
+    assert shown == await get(world, f"/devices/{shown['device']['key']}")
+
+
+async def test_a_long_list_comes_in_pages(world: World, device: Device) -> None:
+    udids = [f"00008030-00000000000000{number:02}" for number in range(3)]
+    for udid in udids:
+        await Device(world, device.key, udid).enroll()
+    found, after = [], ""
+    while True:
+        page = await get(world, f"/devices?limit=2{after}")
+        found += [each["udid"] for each in page["items"]]
+        if page["next"] is None:
+            break
+        after = f"&after={page['next']}"
+
+    assert sorted(found) == udids
+
+
+async def test_no_secret_is_in_any_answer(world: World, device: Device) -> None:
+    await device.enroll()
+    await device.check_in("SetBootstrapToken", BootstrapToken=b"bootstrap")
+    await post(world, f"/devices/{device.udid}/commands", {"request_type": "InstallProfile", "payload": "c2VjcmV0"})
+    enrollment = (await devices.show(world.installation, device.udid)).enrollment
+    secrets = [enrollment.push_token, enrollment.bootstrap_token, b"bootstrap", b"secret"]
+    forms = ["magic", *(base64.b64encode(secret or b"").decode() for secret in secrets)]
+
+    for path in (f"/devices/{device.udid}", "/devices", f"/devices/{device.udid}/commands", "/events?limit=1000"):
+        text = str(await get(world, path))
+
+        assert not [form for form in forms if form in text]
+
+
+async def test_a_command_goes_out_and_its_answer_comes_back_as_json(world: World, device: Device) -> None:
+    await device.enroll()
+
+    sent = await post(world, f"/devices/{device.udid}/commands", {"request_type": "DeviceInformation", "queries": ["OSVersion"]})
+    handed = plistlib.loads((await device.report("Idle")).content)
+    await device.report("Acknowledged", CommandUUID=handed["CommandUUID"], QueryResponses={"OSVersion": "15.1", "Blob": b"\x00"})
+    shown = await get(world, f"/devices/{device.udid}/commands/{sent['uuid']}")
+
+    assert handed["Command"] == {"RequestType": "DeviceInformation", "Queries": ["OSVersion"]}
+    assert sent["created_by"] == "admin:first"
+    assert shown["command"]["state"] == "acknowledged"
+    assert shown["answer"]["QueryResponses"] == {"OSVersion": "15.1", "Blob": "AA=="}
+    assert [each["uuid"] for each in await get(world, f"/devices/{device.udid}/commands")] == [sent["uuid"]]
+
+
+@pytest.mark.parametrize("wrap", [lambda text: text.decode(), lambda text: base64.b64encode(text).decode()])
+async def test_any_command_can_be_sent_as_a_plist(world: World, device: Device, wrap: Any) -> None:
+    await device.enroll()
+    plist = plistlib.dumps({"Command": {"RequestType": "DeviceLock", "Message": "Lost"}})
+
+    await post(world, f"/devices/{device.udid}/commands", {"plist": wrap(plist)})
+
+    handed = plistlib.loads((await device.report("Idle")).content)
+    assert handed["Command"] == {"RequestType": "DeviceLock", "Message": "Lost"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"request_type": "EraseEverything"},
+        {"request_type": "DeviceInformation"},
+        {"request_type": "DeviceInformation", "queries": []},
+        {"request_type": "SecurityInfo", "queries": ["OSVersion"]},
+        {"request_type": "InstallProfile", "payload": "***"},
+        {"request_type": "SecurityInfo", "plist": "<plist/>"},
+        {"plist": "<plist><dict/></plist>"},
+        {"plist": "not base64"},
+        {"plist": "<plist><dict/></plist>", "identifier": "x"},
+        {"request_typ": "SecurityInfo"},
+        ["SecurityInfo"],
+    ],
+)
+async def test_a_command_that_makes_no_sense_is_400_with_the_reason(world: World, device: Device, body: object) -> None:
+    await device.enroll()
+
+    told = await post(world, f"/devices/{device.udid}/commands", body, 400)
+
+    assert told["error"]
+    assert (await device.report("Idle")).content == b""
+
+
+def test_every_field_of_every_command_can_be_given() -> None:
+    known = set(CommandBody.__struct_fields__)
+
+    for kind in REQUESTS.values():
+        assert set(kind.__dataclass_fields__) - {"request_type"} <= known  # type: ignore[attr-defined]  # dataclasses
+
+
+async def test_a_push_says_what_was_queued_and_why_not(world: World, device: Device) -> None:
+    await device.enroll()
+    other = Device(world, device.key, "00008030-000000000000002E")
+    await other.get_identity()
+    await other.authenticate()
+
+    told = await post(world, "/push", {"devices": [device.udid, other.udid]}, 202)
+
+    assert [each["queued"] for each in told] == [True, False]
+    assert told[1]["why_not"]
+
+
+async def test_an_unknown_device_is_404_with_advice(world: World) -> None:
+    for told in (
+        await get(world, "/devices/none", 404),
+        await get(world, "/events?device=none", 404),
+        await post(world, "/push", {"devices": ["none"]}, 404),
+    ):
+        assert "none" in told["error"]
+        assert told["advice"]
+
+
+async def test_certificates_are_listed_by_kind_state_and_end(world: World, device: Device) -> None:
+    await device.enroll()
+    assert device.certificate is not None
+
+    everything = (await get(world, "/certificates"))["items"]
+    identities = (await get(world, "/certificates?kind=device-identity&state=active&state=issued"))["items"]
+    soon = (await get(world, "/certificates?expires_before=2027-11-20T00:00:00Z"))["items"]
+
+    assert {each["kind"] for each in everything} >= {"root-ca", "https", "push", "device-identity"}
+    assert [each["device_id"] for each in identities] == [device.udid]
+    assert identities[0]["version"]["sha256"] == certificates.sha256(device.certificate)
+    assert {each["kind"] for each in soon} == {"push"}
+
+
+async def test_one_certificate_is_found_by_id_serial_and_digest(world: World) -> None:
+    ((item,), _next) = (await get(world, "/certificates?kind=https")).values()
+    version = item["version"]
+
+    shown = [await get(world, f"/certificates/{version[name]}") for name in ("id", "serial", "sha256")]
+
+    assert shown[0] == shown[1] == shown[2]
+    assert shown[0]["issuer"]["subject"].startswith("CN=Bramley HTTPS CA")
+    assert shown[0]["due_at"]
+    await get(world, "/certificates/0123", 404)
+
+
+async def test_a_date_without_an_offset_is_400(world: World) -> None:
+    told = await get(world, "/certificates?expires_before=2027-11-20T00:00:00", 400)
+
+    assert "offset" in told["error"]
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=1001", "limit=x", "state=expired"])
+async def test_parameters_out_of_range_are_400(world: World, query: str) -> None:
+    for path in ("/devices", "/certificates"):
+        await get(world, f"{path}?{query}", 400)
+
+
+async def test_an_identity_is_renewed_and_revoked(world: World, device: Device) -> None:
+    await device.enroll()
+
+    renewal = await post(world, f"/devices/{device.udid}/identity/renew", None, 202)
+    assert renewal["request_type"] == "InstallProfile"
+    revoked = await post(world, f"/devices/{device.udid}/identity/revoke", {"reason": "stolen"}, 200)
+    assert [(each["state"], each["reason"]) for each in revoked] == [("revoked", "stolen")]
+
+    assert (await device.report("Idle")).status_code == 400
+    await post(world, f"/devices/{device.udid}/identity/revoke", {"reason": "again"}, 409)
+
+
+async def test_a_link_made_here_enrolls_a_device(world: World, device: Device) -> None:
+    link = await post(world, "/links", {"label": "front desk", "uses": 1, "expires_in_hours": 2})
+
+    await device.enroll(link["url"])
+
+    assert link["expires_at"] == "2026-11-24T14:00:00Z"
+    assert (await get(world, f"/devices/{device.udid}"))["device"]["state"] == "active"
+
+
+@pytest.mark.parametrize("body", [{"uses": 0}, {"uses": 2, "udid": "X"}, {"expires_in_hours": 0}, {"use": 1}])
+async def test_a_link_that_makes_no_sense_is_400(world: World, body: object) -> None:
+    await post(world, "/links", body, 400)
+
+
+async def test_events_are_found_by_kind_device_and_certificate(world: World, device: Device) -> None:
+    await device.enroll()
+    shown = await get(world, f"/devices/{device.udid}")
+
+    by_kind = await get(world, "/events?kind=enrollment:device:activated")
+    by_device = await get(world, f"/events?device={device.udid}")
+    by_certificate = await get(world, f"/events?certificate={shown['identities'][0]['id']}")
+
+    assert [each["device_key"] for each in by_kind] == [shown["device"]["key"]]
+    assert {each["kind"] for each in by_device} >= {"enrollment:device:authenticated", "certificate:version:issued"}
+    assert {each["kind"] for each in by_certificate} >= {"certificate:version:issued", "certificate:version:activated"}
+    assert {each["version_id"] for each in by_certificate} == {shown["identities"][0]["id"]}
+
+
+async def test_the_schema_describes_every_route_and_is_open_to_all(world: World) -> None:
+    answer = await world.http.get(API + "/openapi.json")
+    schema = msgspec.json.decode(answer.content)
+
+    assert schema["openapi"].startswith("3.1")
+    assert set(schema["paths"]) == {
+        f"{API}/{path}"
+        for path in (
+            "devices",
+            "devices/{device}",
+            "devices/{device}/commands",
+            "devices/{device}/commands/{uuid}",
+            "devices/{device}/identity/renew",
+            "devices/{device}/identity/revoke",
+            "push",
+            "certificates",
+            "certificates/{name}",
+            "links",
+            "events",
+        )
+    }
+
+
+async def test_what_the_api_does_not_have_is_404_and_405(world: World) -> None:
+    await get(world, "/nothing", 404)
+    assert (await world.http.delete(API + "/devices", headers=world.as_admin)).status_code == 405
+
+
+async def test_trouble_with_the_database_is_503(world: World) -> None:
+    await world.installation.store.close()
+
+    answer = await world.http.get(API + "/devices", headers=world.as_admin)
+
+    assert answer.status_code == 503
+    assert "retry-after" in answer.headers

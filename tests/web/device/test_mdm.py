@@ -1,0 +1,351 @@
+"""From enrollment to the last command, and everything that is refused on the way."""
+
+from __future__ import annotations
+
+import plistlib
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from tests.web.world import CHECKIN, CONNECT, LIMITS, Device, World
+
+from bramley.mdm.commands import DeviceInformation, SecurityInfo
+from bramley.model.commands import CommandState
+from bramley.model.enrollments import EnrollmentState
+from bramley.model.events import EventKind
+from bramley.model.lineages import VersionState
+from bramley.operations import commands, devices, identities
+from bramley.pki import certificates, names
+from bramley.pki.ca import authority, profiles
+
+
+async def state_of(world: World, device: Device) -> EnrollmentState:
+    return (await devices.show(world.installation, device.udid)).enrollment.state
+
+
+async def test_a_device_enrolls_and_its_identity_becomes_active_with_its_first_message(world: World, device: Device) -> None:
+    await device.get_identity()
+
+    assert (await device.authenticate()).status_code == 200
+    assert await state_of(world, device) is EnrollmentState.PENDING
+    (identity,) = (await devices.show(world.installation, device.udid)).identities
+    assert identity.state is VersionState.ACTIVE
+
+    assert (await device.token_update()).status_code == 200
+    assert await state_of(world, device) is EnrollmentState.ACTIVE
+
+
+async def test_idle_without_work_is_answered_with_an_empty_200(device: Device) -> None:
+    await device.enroll()
+
+    answer = await device.report("Idle")
+
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert "content-type" not in answer.headers
+
+
+async def test_a_command_is_handed_out_until_it_is_answered(world: World, device: Device) -> None:
+    await device.enroll()
+    first = await commands.send(world.installation, device.udid, SecurityInfo(), actor="cli")
+    second = await commands.send(world.installation, device.udid, DeviceInformation(("OSVersion",)), actor="cli")
+
+    for _ in range(2):
+        handed = plistlib.loads((await device.report("Idle")).content)
+        assert handed["CommandUUID"] == first.uuid
+        assert handed["Command"]["RequestType"] == "SecurityInfo"
+
+    answer = await device.report("Acknowledged", CommandUUID=first.uuid, SecurityInfo={"PasscodePresent": True})
+    assert answer.headers["content-type"] == "application/xml"
+    assert plistlib.loads(answer.content)["CommandUUID"] == second.uuid
+    stored = await commands.show(world.installation, device.udid, first.uuid)
+    assert stored.state is CommandState.ACKNOWLEDGED
+
+    repeated = await device.report("Acknowledged", CommandUUID=first.uuid, SecurityInfo={})
+    assert plistlib.loads(repeated.content)["CommandUUID"] == second.uuid
+
+
+async def test_either_path_serves_either_message(device: Device) -> None:
+    await device.get_identity()
+    message = {"MessageType": "Authenticate", "UDID": device.udid, "Topic": "wrong"}
+
+    assert (await device.put(message, content_type=CHECKIN, path="/mdm/connect")).status_code == 400
+    assert (await device.put(message, content_type=CONNECT, path="/mdm/checkin")).status_code == 400
+    assert (await device.authenticate()).status_code == 200
+    await device.token_update()
+    idle = {"Status": "Idle", "UDID": device.udid}
+    assert (await device.put(idle, content_type="application/xml", path="/mdm/checkin")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("message_type", "keys_", "status"),
+    [
+        ("GetToken", {"TokenServiceType": "com.apple.maid"}, 400),
+        ("UserAuthenticate", {"UserID": "2E1B0C00-0000-0000-0000-000000000001"}, 410),
+        ("DeclarativeManagement", {"Endpoint": "status"}, 404),
+        ("Invented", {}, 400),
+    ],
+)
+async def test_what_is_not_offered_has_its_own_status(
+    device: Device, message_type: str, keys_: dict[str, str], status: int
+) -> None:
+    await device.enroll()
+
+    answer = await device.check_in(message_type, **keys_)
+
+    assert (answer.status_code, answer.content) == (status, b"")
+
+
+async def test_a_bootstrap_token_comes_back(device: Device) -> None:
+    await device.enroll()
+    assert (await device.check_in("GetBootstrapToken")).content == b""
+
+    assert (await device.check_in("SetBootstrapToken", BootstrapToken=b"secret")).status_code == 200
+
+    answer = await device.check_in("GetBootstrapToken")
+    assert plistlib.loads(answer.content) == {"BootstrapToken": b"secret"}
+
+
+async def refused(world: World, answer: Any, reason: str, *, status: int = 400) -> None:
+    """The device hears a status and nothing else; the operator finds the reason in an event and a metric."""
+    assert (answer.status_code, answer.content) == (status, b"")
+    latest = (await world.events(EventKind.DEVICE_REFUSED))[0]
+    assert latest.detail["reason"] == reason
+    metrics = (await world.http.get("/metrics")).text
+    assert f'bramley_refusals_total{{reason="{reason}"}} 1.0' in metrics
+
+
+async def test_without_a_signature_nothing_of_the_body_is_read(world: World) -> None:
+    async def endless() -> Any:
+        for _ in range(1000):
+            yield b"x" * 65536
+        raise AssertionError("read to the end")
+
+    answer = await world.http.put("/mdm/connect", content=b"x" * 100)
+
+    await refused(world, answer, "no-signature")
+
+
+async def test_a_body_changed_by_one_byte_is_refused(world: World, device: Device) -> None:
+    await device.enroll()
+    body = plistlib.dumps({"Status": "Idle", "UDID": device.udid})
+    headers = {"Content-Type": CONNECT, "Mdm-Signature": device.sign(body)}
+
+    answer = await world.http.put("/mdm/connect", content=body.replace(b"Idle", b"idle"), headers=headers)
+
+    await refused(world, answer, "bad-signature")
+
+
+async def test_two_signatures_are_refused(world: World, device: Device) -> None:
+    await device.enroll()
+    body = plistlib.dumps({"Status": "Idle", "UDID": device.udid})
+    signature = device.sign(body)
+    headers = [("Content-Type", CONNECT), ("Mdm-Signature", signature), ("Mdm-Signature", signature)]
+
+    await refused(world, await world.http.put("/mdm/connect", content=body, headers=headers), "several-signers")
+
+
+async def test_an_identity_of_our_ca_that_is_on_no_record_is_refused(world: World, device: Device) -> None:
+    identity_ca = world.live.current().authorities.identity.authority
+    device.certificate = authority.issue(
+        identity_ca,
+        profiles.DEVICE_IDENTITY,
+        device.key.public_key(),
+        subject=names.make("stranger"),
+        now=world.clock.now(),
+    )
+
+    await refused(world, await device.authenticate(), "unknown-identity")
+
+
+async def test_a_device_that_says_it_is_another_is_refused(world: World, device: Device) -> None:
+    await device.enroll()
+    device.udid = "00008030-000000000000002E"
+
+    await refused(world, await device.report("Idle"), "not-this-device")
+
+
+async def test_a_revoked_identity_is_refused_from_the_next_request_on(world: World, device: Device) -> None:
+    await device.enroll()
+    assert (await device.report("Idle")).status_code == 200
+
+    await identities.revoke(world.installation, device.udid, reason="stolen", actor="cli")
+
+    await refused(world, await device.report("Idle"), "revoked")
+
+
+async def test_an_expired_identity_is_refused(world: World, device: Device) -> None:
+    await device.enroll()
+
+    world.clock.moment += timedelta(days=400)
+
+    await refused(world, await device.report("Idle"), "expired")
+
+
+async def test_a_second_device_cannot_take_the_place_of_an_active_one(world: World, device: Device) -> None:
+    await device.enroll()
+    other = Device(world, device.key, device.udid)
+    await other.get_identity()
+
+    await refused(world, await other.authenticate(), "device-taken")
+    assert (await device.report("Idle")).status_code == 200
+
+
+async def test_a_refused_first_message_leaves_the_identity_unused(world: World, device: Device) -> None:
+    await device.get_identity()
+    await device.check_in("Authenticate", Topic="com.apple.mgmt.External.another")
+    assert device.certificate is not None
+    digest = certificates.sha256(device.certificate)
+
+    version = await world.installation.store.read(lambda tx: tx.lineages.by_sha256(digest))
+
+    assert version is not None
+    assert version.state is VersionState.ISSUED
+
+
+async def test_a_renewed_identity_takes_over_with_its_first_idle(world: World, device: Device) -> None:
+    await device.enroll()
+    old = device.certificate
+    renewal = await identities.renew(world.live, device.udid, actor="cli")
+    handed = plistlib.loads((await device.report("Idle")).content)
+    assert handed["CommandUUID"] == renewal.uuid
+    await device.obey(handed["Command"]["Payload"])
+    assert device.certificate != old
+
+    answer = await device.report("Acknowledged", CommandUUID=renewal.uuid)
+
+    assert answer.status_code == 200
+    before, after = (await devices.show(world.installation, device.udid)).identities
+    assert (before.state, after.state) == (VersionState.SUPERSEDED, VersionState.ACTIVE)
+
+
+@pytest.mark.parametrize(
+    ("content_type", "limit"), [(CHECKIN, LIMITS.checkin_bytes), (CONNECT, LIMITS.connect_bytes)], ids=["checkin", "connect"]
+)
+async def test_a_body_beyond_the_limit_of_its_kind_is_413(world: World, device: Device, content_type: str, limit: int) -> None:
+    await device.enroll()
+    body = b" " * (limit + 1)
+
+    answer = await world.http.put(
+        "/mdm/connect", content=body, headers={"Content-Type": content_type, "Mdm-Signature": device.sign(body)}
+    )
+
+    await refused(world, answer, "too-large", status=413)
+
+
+async def test_a_chunked_body_beyond_the_limit_is_413(world: World, device: Device) -> None:
+    async def chunks() -> Any:
+        for _ in range(20):
+            yield b" " * 1024
+
+    answer = await world.http.put("/mdm/checkin", content=chunks(), headers={"Content-Type": CHECKIN, "Mdm-Signature": "AAAA"})
+
+    await refused(world, answer, "too-large", status=413)
+
+
+async def test_a_large_report_is_understood_all_the_same(world: World, device: Device) -> None:
+    await device.enroll()
+    command = await commands.send(world.installation, device.udid, SecurityInfo(), actor="cli")
+
+    answer = await device.report("Acknowledged", CommandUUID=command.uuid, Data=b"x" * 400_000)
+
+    assert answer.status_code == 200
+    stored = await commands.show(world.installation, device.udid, command.uuid)
+    assert stored.answer is not None
+    assert len(stored.answer) > 400_000
+
+
+async def test_text_that_is_no_plist_is_refused(world: World, device: Device) -> None:
+    await device.enroll()
+    body = b"<!DOCTYPE x [<!ENTITY a 'b'>]><plist>&a;</plist>"
+
+    answer = await world.http.put(
+        "/mdm/connect", content=body, headers={"Content-Type": CONNECT, "Mdm-Signature": device.sign(body)}
+    )
+
+    await refused(world, answer, "bad-message")
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "HEAD"])
+@pytest.mark.parametrize("path", ["/mdm/checkin", "/mdm/connect"])
+async def test_other_methods_are_405(world: World, method: str, path: str) -> None:
+    answer = await world.http.request(method, path)
+
+    assert (answer.status_code, answer.headers["allow"]) == (405, "PUT")
+
+
+async def test_storage_trouble_is_503_and_the_device_is_told_when_to_come_back(world: World, device: Device) -> None:
+    await device.enroll()
+    await world.installation.store.close()
+
+    answer = await device.report("Idle")
+
+    assert (answer.status_code, answer.content) == (503, b"")
+    assert int(answer.headers["retry-after"]) > 0
+
+
+async def on_device_listener(world: World, device: Device, certificate: bytes | None, **headers: str) -> int:
+    """The status of an Idle over TLS with this client certificate, as the protocol would tell of it."""
+    body = plistlib.dumps({"Status": "Idle", "UDID": device.udid})
+    signed = {"mdm-signature": device.sign(body)} if headers.pop("signed", "") else {}
+    statuses: list[int] = []
+
+    async def receive() -> Any:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    scope = {
+        "type": "http",
+        "method": "PUT",
+        "path": "/mdm/connect",
+        "query_string": b"",
+        "headers": [(name.encode(), value.encode()) for name, value in signed.items()],
+        "extensions": {"tls": {"client_cert_der": certificate, "client_cert_sha256": None}},
+    }
+    await world.app.device(scope, receive, send)
+    return statuses[0]
+
+
+async def test_a_tls_certificate_identifies_where_it_was_asked_for(world: World, device: Device) -> None:
+    await device.enroll()
+    assert device.certificate is not None
+    der = certificates.der(device.certificate)
+
+    assert await on_device_listener(world, device, der) == 200
+    assert await on_device_listener(world, device, der, signed="yes") == 200
+    assert await on_device_listener(world, device, None, signed="yes") == 200
+    assert await on_device_listener(world, device, None) == 400
+
+
+async def test_a_tls_certificate_and_a_signature_by_two_identities_are_refused(world: World, device: Device) -> None:
+    await device.enroll()
+    other = Device(world, device.key, "00008030-000000000000002E")
+    await other.enroll()
+    assert other.certificate is not None
+
+    assert await on_device_listener(world, device, certificates.der(other.certificate), signed="yes") == 400
+
+
+async def test_an_expired_tls_certificate_is_refused_by_name(world: World, device: Device) -> None:
+    await device.enroll()
+    assert device.certificate is not None
+    world.clock.moment += timedelta(days=400)
+
+    assert await on_device_listener(world, device, certificates.der(device.certificate)) == 400
+
+    assert (await world.events(EventKind.DEVICE_REFUSED))[0].detail["reason"] == "expired"
+
+
+@pytest.mark.parametrize("path", ["/scep", "/healthz", "/metrics", "/enroll/x", "/api/v1/devices"])
+async def test_the_device_listener_serves_nothing_else(world: World, path: str) -> None:
+    statuses = []
+
+    async def send(message: Any) -> None:
+        statuses.append(message.get("status"))
+
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
+    await world.app.device(scope, lambda: None, send)  # type: ignore[arg-type, return-value]  # nothing is read
+
+    assert statuses[0] == 404
