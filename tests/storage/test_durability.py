@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from tests.conftest import NOW
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, LineageID, Policy, Version, VersionID, VersionState
 from bramley.storage.errors import DiskTrouble, NotFound
+from bramley.storage.protocols import Tx
 from bramley.storage.sqlite import open_store
 from bramley.storage.sqlite.connection import core_over
 from bramley.storage.sqlite.group import commit_together
@@ -52,6 +54,7 @@ def test_every_commit_waits_for_the_disk(raw: sqlite3.Connection) -> None:
 WRITE_AND_TELL = """
 import asyncio, sys
 from pathlib import Path
+from bramley.storage.protocols import Tx
 from bramley.storage.sqlite import open_store
 
 async def main():
@@ -82,6 +85,7 @@ FILL_THE_DISK = """
 import asyncio, resource, sys
 from pathlib import Path
 from bramley.storage.errors import DiskTrouble
+from bramley.storage.protocols import Tx
 from bramley.storage.sqlite import open_store
 
 async def main():
@@ -179,6 +183,27 @@ def test_when_sqlite_rolls_back_by_itself_nothing_runs_outside_a_transaction(raw
     assert ran == []
     assert tx.notes.get("earlier") is None
     assert tx.notes.get("later") is None
+
+
+async def test_a_call_that_goes_on_after_its_transaction_has_ended_writes_nothing(path: Path) -> None:
+    store = await open_store(path)
+
+    def limit(tx: Tx) -> None:
+        assert isinstance(tx, SQLTransaction)
+        tx.notes._connection.exec_driver_sql("PRAGMA max_page_count = 100")
+
+    def go_on(tx: Tx) -> None:
+        with suppress(DiskTrouble):
+            tx.notes.set("large", "x" * 1_000_000)
+        tx.notes.set("small", "x")
+
+    await store.run(limit)
+    with pytest.raises(DiskTrouble):
+        await store.run(go_on)
+    assert await store.read(lambda tx: (tx.notes.get("large"), tx.notes.get("small"))) == (None, None)
+    await store.run(lambda tx: tx.notes.set("small", "y"))
+    assert await store.read(lambda tx: tx.notes.get("small")) == "y"
+    await store.close()
 
 
 def test_half_a_call_is_never_kept(raw: sqlite3.Connection, tx: SQLTransaction) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import serialization
 
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import authority, profiles
@@ -34,8 +35,6 @@ def client_context(ca: authority.Authority, identity: tuple[x509.Certificate, ke
 
 
 def pem_key(key: keys.PrivateKey) -> bytes:
-    from cryptography.hazmat.primitives import serialization
-
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
 
 
@@ -191,7 +190,7 @@ def test_no_key_stays_on_disk(ec_pair: ServerPair, tmp_path: Path, monkeypatch: 
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_openssl_agrees_about_the_chain_and_gets_no_session_ticket_where_devices_connect(
+def test_openssl_agrees_about_the_chain_and_gets_no_session_ticket(
     ca: authority.Authority, ec_pair: ServerPair, tmp_path: Path
 ) -> None:
     root = tmp_path / "root.pem"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Annotated
 
 import typer
 
 from bramley.cli.session import Session
 from bramley.cli.verbs import Verb, sole
+from bramley.settings import Log
+
+WIDE = 160
+"""Columns where no terminal sets a limit."""
 
 app = sole("A whole fleet on this machine, in a minute.")
 
@@ -15,8 +20,8 @@ app = sole("A whole fleet on this machine, in a minute.")
 @app.command("demo", cls=Verb)
 def demo(
     ctx: typer.Context,
-    devices: Annotated[int, typer.Option(min=1, max=1000, help="How many devices.")] = 5,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave the data folder in place at the end.")] = False,
+    devices: Annotated[int, typer.Option(min=2, max=1000, help="How many devices.")] = 5,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave it running, with its data, until Ctrl-C.")] = False,
 ) -> None:
     """Start a server, a stand-in for Apple's push service and simulated devices; enroll, command and renew; attack.
 
@@ -24,7 +29,10 @@ def demo(
     """
     from rich.console import Console
 
+    from bramley.cli import logs
     from bramley.rehearsal import demo as rehearsal
 
     as_json = Session(ctx).output.as_json
-    raise typer.Exit(rehearsal.run(devices, keep, as_json, Console(stderr=as_json)))
+    logs.configure(Log(level="error"))  # what is refused here is refused on purpose, and reported
+    console = Console(stderr=as_json, width=None if sys.stdout.isatty() else WIDE)
+    raise typer.Exit(rehearsal.run(devices, keep, as_json, console))

@@ -46,6 +46,7 @@ class Session:
         return asyncio.run(self.patiently(self._with_installation(operation, dry_run)))
 
     async def _with_installation(self, operation: Callable[[Installation], Awaitable[T]], dry_run: bool) -> T:
+        # Imported here, since not every verb opens an installation.
         from bramley.cli.dry_run import DryRun
         from bramley.clock import SystemClock
         from bramley.operations.installation import open_installation

@@ -19,7 +19,7 @@ from bramley.clock import SystemClock
 from bramley.errors import BadInput
 from bramley.pki import certificates
 from bramley.sandbox.apns import NetworkCourier
-from bramley.sandbox.device import Behaviour, DeviceIdentity, SignatureStyle, SimulatedDevice
+from bramley.sandbox.device import Behaviour, DeviceIdentity, Patience, SignatureStyle, SimulatedDevice
 
 app = noun("Simulated devices, and a stand-in for Apple's push service.")
 
@@ -43,6 +43,7 @@ def device(
     not_now: Annotated[float, typer.Option(min=0, max=0.95, metavar="RATE", help="How often they answer NotNow.")] = 0.0,
     seconds: Annotated[int | None, typer.Option("--for", min=0, metavar="SECONDS", help="How long; else until Ctrl-C.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed makes the same devices.")] = None,
+    patience: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long they try an absent server.")] = 30.0,
     allow_unsigned: Annotated[bool, typer.Option("--allow-unsigned", help="Take an unsigned enrollment profile.")] = False,
 ) -> None:
     """Enroll simulated devices with any MDM server and have them answer commands.
@@ -59,6 +60,7 @@ def device(
         anchors=_anchors(ca),
         allow_unsigned=allow_unsigned,
         not_now_rate=not_now,
+        patience=Patience(whole=patience),
         poll_seconds=None if courier else POLL_SECONDS,
     )
     chance = random.Random(secrets.randbits(64) if seed is None else seed)  # noqa: S311 - a simulation, not secrets

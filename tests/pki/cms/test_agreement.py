@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from asn1crypto import cms, core
+from asn1crypto import cms, core, parser
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
@@ -75,7 +75,7 @@ class Shape:
     def of(cls, seed: int) -> Shape:
         dice = random.Random(seed)
         return cls(
-            signer=dice.randrange(3),
+            signer=dice.choice([0, 1, 0, 1, 0, 1, 2]),  # P-384 is slow
             digest=dice.choice(sorted(HASHES)),
             detached=dice.random() < 0.5,
             attributed=dice.random() < 0.7,
@@ -180,15 +180,22 @@ class Encapsulated(core.Sequence):  # type: ignore[misc]
     ]
 
 
+def elements(contents: bytes) -> Iterator[bytes]:
+    """The elements of a SET OF as they stand; asn1crypto's own CertificateSet opens them, which we leave to `verify`."""
+    while contents:
+        size = parser.peek(contents)
+        yield contents[:size]
+        contents = contents[size:]
+
+
 def as_asn1crypto_reads(message: bytes) -> SignedData:
     """The same values out of asn1crypto. Attributes are compared raw: it judges their values, which we leave to `verify`."""
     signed = cms.ContentInfo.load(message, strict=True)["content"]
     encapsulated = Encapsulated.load(signed["encap_content_info"].dump(), strict=True)
-    certificates = [] if isinstance(signed["certificates"], core.Void) else signed["certificates"]
     return SignedData(
         content_type=encapsulated["content_type"].dotted,
         content=encapsulated["content"].native,
-        certificates=tuple(one.chosen.dump() for one in certificates if one.name == "certificate"),
+        certificates=tuple(one for one in elements(signed["certificates"].contents or b"") if one[0] == 0x30),
         signers=tuple(_signer(signer) for signer in signed["signer_infos"]),
     )
 
@@ -315,7 +322,13 @@ def test_damaged_messages_are_refused_or_read_alike(seed: int, pool: Pool) -> No
         signed = parse_signed_data(message)
     except CMSError:
         return
-    assert without_attribute_values(signed) == as_asn1crypto_reads(message)
+    try:
+        theirs = as_asn1crypto_reads(message)
+    except ValueError as limit:
+        # the one thing in BER that it does not read: a string in pieces under a definite length
+        assert "method should have been primitive, but constructed was found" in str(limit)  # noqa: PT017
+    else:
+        assert without_attribute_values(signed) == theirs
     try:
         proof = verify(signed, content=b"" if signed.content is None else None, policy=DEVICE)
     except CMSError:

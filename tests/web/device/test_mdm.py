@@ -17,6 +17,7 @@ from bramley.model.lineages import VersionState
 from bramley.operations import commands, devices, identities
 from bramley.pki import certificates, names
 from bramley.pki.ca import authority, profiles
+from bramley.web.asgi import ASGIApp, Message, Receive
 
 
 async def state_of(world: World, device: Device) -> EnrollmentState:
@@ -114,15 +115,31 @@ async def refused(world: World, answer: Any, reason: str, *, status: int = 400) 
     assert f'bramley_refusals_total{{reason="{reason}"}} 1.0' in metrics
 
 
+async def ask(app: ASGIApp, receive: Receive, **scope: Any) -> int:
+    """The status that an application answers to a bare scope."""
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            statuses.append(message["status"])
+
+    await app({"type": "http", "query_string": b"", "headers": [], **scope}, receive, send)
+    return statuses[0]
+
+
+async def untouched() -> Message:
+    raise AssertionError("the body was read")
+
+
 async def test_without_a_signature_nothing_of_the_body_is_read(world: World) -> None:
-    async def endless() -> Any:
-        for _ in range(1000):
-            yield b"x" * 65536
-        raise AssertionError("read to the end")
+    assert await ask(world.app.main, untouched, method="PUT", path="/mdm/connect") == 400
+    assert (await world.events(EventKind.DEVICE_REFUSED))[0].detail["reason"] == "no-signature"
 
-    answer = await world.http.put("/mdm/connect", content=b"x" * 100)
 
-    await refused(world, answer, "no-signature")
+async def test_a_body_that_says_it_is_too_large_is_not_read(world: World) -> None:
+    headers = [(b"mdm-signature", b"AAAA"), (b"content-length", b"99999999999")]
+
+    assert await ask(world.app.main, untouched, method="PUT", path="/mdm/connect", headers=headers) == 413
 
 
 async def test_a_body_changed_by_one_byte_is_refused(world: World, device: Device) -> None:
@@ -205,6 +222,7 @@ async def test_a_refused_first_message_leaves_the_identity_unused(world: World, 
 async def test_a_renewed_identity_takes_over_with_its_first_idle(world: World, device: Device) -> None:
     await device.enroll()
     old = device.certificate
+    world.clock.moment += timedelta(days=240)
     renewal = await identities.renew(world.live, device.udid, actor="cli")
     handed = plistlib.loads((await device.report("Idle")).content)
     assert handed["CommandUUID"] == renewal.uuid
@@ -283,29 +301,21 @@ async def test_storage_trouble_is_503_and_the_device_is_told_when_to_come_back(w
     assert int(answer.headers["retry-after"]) > 0
 
 
-async def on_device_listener(world: World, device: Device, certificate: bytes | None, **headers: str) -> int:
+async def on_device_listener(world: World, device: Device, certificate: bytes | None, *, signed: bool = False) -> int:
     """The status of an Idle over TLS with this client certificate, as the protocol would tell of it."""
     body = plistlib.dumps({"Status": "Idle", "UDID": device.udid})
-    signed = {"mdm-signature": device.sign(body)} if headers.pop("signed", "") else {}
-    statuses: list[int] = []
 
-    async def receive() -> Any:
+    async def receive() -> Message:
         return {"type": "http.request", "body": body, "more_body": False}
 
-    async def send(message: Any) -> None:
-        if message["type"] == "http.response.start":
-            statuses.append(message["status"])
-
-    scope = {
-        "type": "http",
-        "method": "PUT",
-        "path": "/mdm/connect",
-        "query_string": b"",
-        "headers": [(name.encode(), value.encode()) for name, value in signed.items()],
-        "extensions": {"tls": {"client_cert_der": certificate, "client_cert_sha256": None}},
-    }
-    await world.app.device(scope, receive, send)
-    return statuses[0]
+    return await ask(
+        world.app.device,
+        receive,
+        method="PUT",
+        path="/mdm/connect",
+        headers=[(b"mdm-signature", device.sign(body).encode())] if signed else [],
+        extensions={"tls": {"client_cert_der": certificate, "client_cert_sha256": None}},
+    )
 
 
 async def test_a_tls_certificate_identifies_where_it_was_asked_for(world: World, device: Device) -> None:
@@ -314,8 +324,8 @@ async def test_a_tls_certificate_identifies_where_it_was_asked_for(world: World,
     der = certificates.der(device.certificate)
 
     assert await on_device_listener(world, device, der) == 200
-    assert await on_device_listener(world, device, der, signed="yes") == 200
-    assert await on_device_listener(world, device, None, signed="yes") == 200
+    assert await on_device_listener(world, device, der, signed=True) == 200
+    assert await on_device_listener(world, device, None, signed=True) == 200
     assert await on_device_listener(world, device, None) == 400
 
 
@@ -325,7 +335,7 @@ async def test_a_tls_certificate_and_a_signature_by_two_identities_are_refused(w
     await other.enroll()
     assert other.certificate is not None
 
-    assert await on_device_listener(world, device, certificates.der(other.certificate), signed="yes") == 400
+    assert await on_device_listener(world, device, certificates.der(other.certificate), signed=True) == 400
 
 
 async def test_an_expired_tls_certificate_is_refused_by_name(world: World, device: Device) -> None:
@@ -340,12 +350,4 @@ async def test_an_expired_tls_certificate_is_refused_by_name(world: World, devic
 
 @pytest.mark.parametrize("path", ["/scep", "/healthz", "/metrics", "/enroll/x", "/api/v1/devices"])
 async def test_the_device_listener_serves_nothing_else(world: World, path: str) -> None:
-    statuses = []
-
-    async def send(message: Any) -> None:
-        statuses.append(message.get("status"))
-
-    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": []}
-    await world.app.device(scope, lambda: None, send)  # type: ignore[arg-type, return-value]  # nothing is read
-
-    assert statuses[0] == 404
+    assert await ask(world.app.device, untouched, method="GET", path=path) == 404

@@ -108,7 +108,7 @@ class SQLLineages:
         joined = VERSIONS.join(LINEAGES, VERSIONS.c.lineage_id == LINEAGES.c.id)
         query = sa.select(VERSIONS.c.state, sa.func.count()).select_from(joined)
         query = query.where(LINEAGES.c.kind == kind).group_by(VERSIONS.c.state)
-        found: dict[VersionState, int] = {state: count for state, count in self._connection.execute(query)}
+        found = {row[0]: row[1] for row in self._connection.execute(query)}
         return {state: found.get(state, 0) for state in VersionState}
 
     def ending_before(self, kind: Kind, moment: datetime, limit: int) -> Sequence[CertificateRow]:

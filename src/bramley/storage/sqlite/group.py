@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+import sqlalchemy as sa
+
 from bramley.storage.errors import DiskTrouble, StorageError
 from bramley.storage.sqlite.explain import explain
 from bramley.storage.sqlite.opening import patiently
@@ -41,6 +43,15 @@ def commit_together(
         _abandon(raw)
         return [Outcome(error=_anew(trouble)) if outcome.error is None else outcome for outcome in outcomes]
     return outcomes
+
+
+def only_in_transactions(raw: sqlite3.Connection, connection: sa.Connection) -> None:
+    """Has the connection refuse statements once its transaction is gone, should a call go on after the error that ended it."""
+
+    def check(*_: object) -> None:
+        _still_open(raw)
+
+    sa.event.listen(connection, "before_cursor_execute", check)
 
 
 def _attempt(raw: sqlite3.Connection, tx: SQLTransaction, call: Callable[[SQLTransaction], object]) -> Outcome:

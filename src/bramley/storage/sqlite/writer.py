@@ -14,7 +14,7 @@ from typing import TypeVar, cast
 from bramley.storage.errors import Closed
 from bramley.storage.sqlite.connection import core_over
 from bramley.storage.sqlite.explain import explain
-from bramley.storage.sqlite.group import Outcome, commit_together
+from bramley.storage.sqlite.group import Outcome, commit_together, only_in_transactions
 from bramley.storage.sqlite.opening import open_to_write
 from bramley.storage.transaction import SQLTransaction
 
@@ -89,6 +89,7 @@ class Writer:
             return
         try:
             with core_over(raw) as connection:
+                only_in_transactions(raw, connection)
                 self._tell([(self._started, Outcome())])
                 self._serve(raw, SQLTransaction(connection))
         finally:

@@ -1,0 +1,183 @@
+"""`bramley device`, `enroll` and `identity` on an installation with one device."""
+
+from __future__ import annotations
+
+import plistlib
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from .conftest import UDID, URL, Run
+
+Snapshot = Callable[[], list[int]]
+
+
+def test_a_device_is_listed_and_found(run: Run, data: Path) -> None:
+    (listed,) = run("device", "list", "--data", data, "--json").json
+    assert (listed["id"], listed["state"], listed["has_push_token"]) == (UDID, "active", True)
+    assert len(run("device", "list", "--search", "BRAMLEY", "--data", data, "--json").json) == 1
+    assert run("device", "list", "--state", "quarantined", "--data", data, "--json").json == []
+
+
+def test_what_a_device_says_cannot_steer_a_terminal(run: Run, data: Path) -> None:
+    shown = run("device", "list", "--data", data)
+    assert "Jo's \ufffd[31mMac" in shown.out
+    assert "\x1b" not in run("device", "list", "--data", data, "--json").out
+
+
+@pytest.mark.parametrize("form", [(), ("--json",)])
+def test_a_device_is_shown_without_its_tokens(run: Run, data: Path, form: tuple[str, ...]) -> None:
+    shown = run("device", "show", UDID, "--data", data, *form)
+    assert shown.code == 0
+    assert "C02BRAMLEY" in shown.out
+    assert "secret" not in shown.out
+
+
+def test_an_unknown_device(run: Run, data: Path) -> None:
+    shown = run("device", "show", "nobody", "--data", data)
+    assert shown.code == 2
+    assert shown.err == "error: There is no device 'nobody'.\n`bramley device list` shows what there is.\n"
+
+
+def test_a_command_is_queued_with_a_push(run: Run, data: Path) -> None:
+    sent = run("device", "command", UDID, "DeviceInformation", "--query", "OSVersion", "--data", data, "--json")
+    assert sent.code == 0
+    assert (sent.json["request_type"], sent.json["state"]) == ("DeviceInformation", "queued")
+    (queued,) = run("device", "show", UDID, "--data", data, "--json").json["commands"]
+    assert queued["uuid"] == sent.json["uuid"]
+    assert queued["created_by"] == "cli"
+
+
+def test_a_dry_run_shows_the_command_and_queues_nothing(run: Run, data: Path, snapshot: Snapshot) -> None:
+    before = snapshot()
+    shown = run(
+        "device", "command", UDID, "Restart", "--set", "NotifyUser:=true", "--set", "Note=5", "--dry-run", "--data", data
+    )
+    assert shown.code == 0
+    assert plistlib.loads(shown.out.encode()) == {"RequestType": "Restart", "NotifyUser": True, "Note": "5"}
+    assert snapshot() == before
+
+
+def test_waiting_for_a_device_that_does_not_answer(run: Run, data: Path) -> None:
+    shown = run("device", "command", UDID, "SecurityInfo", "--wait", "1", "--data", data)
+    assert shown.code == 3
+    assert "gave no answer within 1 seconds; the command stays queued" in shown.err
+
+
+def test_a_command_for_a_device_that_has_left(run: Run, data: Path, device_gone: None) -> None:
+    shown = run("device", "command", UDID, "SecurityInfo", "--data", data)
+    assert shown.code == 2
+    assert "has checked out" in shown.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ((), "Expected a request type"),
+        (("InstallProfile",), "InstallProfile needs --profile FILE"),
+        (("RemoveProfile",), "RemoveProfile needs --identifier"),
+        (("Restart", "--query", "OSVersion"), "--query belongs to DeviceInformation"),
+        (("Restart", "--set", "NotifyUser"), "Expected KEY=TEXT or KEY:=JSON"),
+        (("Restart", "--set", "NotifyUser:=perhaps"), "Expected JSON after NotifyUser:="),
+        (("Restart", "--set", "NotifyUser:=null"), ""),
+        (("Restart", "--plist", "/nonexistent"), "With --plist the file says everything"),
+        (("--plist", "/nonexistent"), "cannot be read"),
+        (("InstallProfile", "--profile", "/etc/hostname"), "neither a signed profile nor one in XML"),
+    ],
+)
+def test_a_command_that_cannot_be_meant(
+    run: Run, data: Path, snapshot: Snapshot, arguments: tuple[str, ...], complaint: str
+) -> None:
+    before = snapshot()
+    shown = run("device", "command", UDID, *arguments, "--data", data)
+    assert shown.code == 2
+    assert complaint in shown.err
+    assert "Traceback" not in shown.err
+    assert snapshot() == before
+
+
+def test_a_command_from_a_file(run: Run, data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "command.plist"
+    file.write_bytes(plistlib.dumps({"CommandUUID": "mine", "Command": {"RequestType": "Settings", "Settings": []}}))
+    sent = run("device", "command", UDID, "--plist", file, "--data", data, "--json").json
+    assert sent["request_type"] == "Settings"
+    assert sent["uuid"] != "mine"
+
+
+def test_a_profile_is_checked_before_it_is_sent(run: Run, data: Path, tmp_path: Path) -> None:
+    file = tmp_path / "wifi.mobileconfig"
+    file.write_bytes(plistlib.dumps({"PayloadType": "com.apple.wifi.managed"}))
+    refused = run("device", "command", UDID, "InstallProfile", "--profile", file, "--data", data)
+    assert refused.code == 2
+    assert "is not a configuration profile" in refused.err
+    file.write_bytes(plistlib.dumps({"PayloadType": "Configuration", "PayloadContent": []}))
+    assert run("device", "command", UDID, "InstallProfile", "--profile", file, "--data", data).code == 0
+
+
+@pytest.mark.parametrize(
+    "arguments", [("EraseDevice",), ("RemoveProfile", "--identifier", "bramley.enrollment")], ids=["erase", "unenroll"]
+)
+def test_what_destroys_must_be_confirmed(run: Run, data: Path, snapshot: Snapshot, arguments: tuple[str, ...]) -> None:
+    before = snapshot()
+    refused = run("device", "command", UDID, *arguments, "--data", data, "--json")
+    assert refused.code == 2
+    assert "--yes" in refused.err
+    assert snapshot() == before
+    assert run("device", "command", UDID, *arguments, "--yes", "--data", data).code == 0
+
+
+def test_pushes_are_queued(run: Run, data: Path) -> None:
+    assert run("device", "push", UDID, "--data", data, "--json").json == [{"device": UDID, "queued": True, "why_not": ""}]
+
+
+def test_a_push_to_a_device_that_has_left(run: Run, data: Path, device_gone: None) -> None:
+    shown = run("device", "push", UDID, "--data", data)
+    assert shown.code == 1
+    assert "not possible: it is checked-out" in shown.out
+
+
+def test_a_link_and_how_to_use_it(run: Run, data: Path) -> None:
+    shown = run("enroll", "link", "--uses", "3", "--expires", "2w", "--data", data)
+    assert shown.code == 0
+    assert shown.out.startswith(f"{URL}/enroll/")
+    assert shown.out.count("\n") == 1
+    assert f"{URL}/pki/root.cer" in shown.err
+    assert "Certificate Trust Settings" in shown.err
+    assert "It works only once there is a push certificate" in shown.err
+
+
+def test_a_link_names_the_root_that_is_in_force(run: Run, data: Path) -> None:
+    made = run("enroll", "link", "--data", data, "--json").json
+    (root,) = run("certs", "list", "--kind", "root-ca", "--data", data, "--json").json
+    assert made["root_ca_sha256"] == root["sha256"]
+    assert made["push_certificate"] is False
+
+
+@pytest.mark.parametrize("arguments", [("--expires", "soon"), ("--uses", "0"), ("--udid", UDID, "--uses", "2")])
+def test_a_link_that_cannot_be_meant(run: Run, data: Path, snapshot: Snapshot, arguments: tuple[str, ...]) -> None:
+    before = snapshot()
+    assert run("enroll", "link", *arguments, "--data", data).code == 2
+    assert snapshot() == before
+
+
+def test_revoking_is_confirmed_and_ends_the_enrollment(run: Run, data: Path, snapshot: Snapshot) -> None:
+    before = snapshot()
+    asked = run("identity", "revoke", UDID, "--reason", "stolen", "--data", data)
+    assert asked.code == 2
+    assert "cannot be locked or erased any more" in asked.err
+    dry = run("identity", "revoke", UDID, "--reason", "stolen", "--dry-run", "--data", data, "--json").json
+    assert snapshot() == before
+    done = run("identity", "revoke", UDID, "--reason", "stolen", "--yes", "--data", data, "--json").json
+    assert done["revoked"] == dry["revoked"]
+    assert run("device", "show", UDID, "--data", data, "--json").json["state"] == "checked-out"
+    again = run("identity", "revoke", UDID, "--reason", "stolen", "--yes", "--data", data)
+    assert again.code == 2
+
+
+def test_a_renewal_is_sent(run: Run, data: Path, snapshot: Snapshot) -> None:
+    before = snapshot()
+    assert run("identity", "renew", UDID, "--dry-run", "--data", data).code == 0
+    assert snapshot() == before
+    started = run("identity", "renew", UDID, "--data", data, "--json").json
+    assert started["request_type"] == "InstallProfile"
