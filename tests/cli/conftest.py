@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -28,25 +27,7 @@ from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import issue
 from bramley.settings import Settings
 from bramley.storage.protocols import Tx
-
-URL = "https://mdm.example:8443"
-UDID = "11111111-2222-3333-4444-555555555555"
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a run of the command left: exit code and both streams."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Run = Callable[..., Result]
+from tests.cli.kit import UDID, URL, Result, Run
 
 
 @pytest.fixture(autouse=True)

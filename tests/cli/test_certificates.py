@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import subprocess
+import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,8 +17,7 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
 from bramley.pki import certificates, keys
 from bramley.sandbox.apple_ca import SandboxAppleCA
-
-from .conftest import UDID, Run
+from tests.cli.kit import UDID, Run
 
 Snapshot = Callable[[], list[int]]
 TOPIC = "com.apple.mgmt.External.tests"
@@ -53,6 +56,26 @@ def test_the_table_says_the_same(run: Run, data: Path) -> None:
     assert "Bramley Device Identity CA" in shown.out
     assert "server: renews itself on " in shown.out
     assert all(line == line.rstrip() for line in shown.out.splitlines())
+
+
+@pytest.mark.parametrize(("columns", "seen"), [(100, False), (300, True)])
+def test_a_narrow_terminal_does_without_what_can_be_spared(data: Path, columns: int, seen: bool) -> None:
+    leader, follower = pty.openpty()
+    ended = subprocess.Popen(
+        [sys.executable, "-m", "bramley", "certs", "list", "--kind", "https", "--data", data],
+        stdin=subprocess.DEVNULL,
+        stdout=follower,
+        env={**os.environ, "COLUMNS": str(columns), "TERM": "xterm"},
+    )
+    os.close(follower)
+    shown = b""
+    with suppress(OSError):  # how a terminal says that nobody is left
+        while part := os.read(leader, 65536):
+            shown += part
+    os.close(leader)
+    assert ended.wait(timeout=30) == 0
+    assert (b"issuer" in shown) is seen
+    assert b"next step" in shown
 
 
 @pytest.mark.parametrize(("when", "code"), [("1w", 0), ("380d", 1), ("2000-01-01", 0), ("2999-01-01", 1)])
@@ -114,9 +137,7 @@ def test_a_push_certificate_comes_in(
     assert row["next_step"]["mover"] == "human"
 
 
-def test_an_encrypted_key_and_der(
-    run: Run, data: Path, tmp_path: Path, pair: tuple[SandboxAppleCA, rsa.RSAPrivateKey]
-) -> None:
+def test_an_encrypted_key_and_der(run: Run, data: Path, tmp_path: Path, pair: tuple[SandboxAppleCA, rsa.RSAPrivateKey]) -> None:
     _files(pair, tmp_path, password=b"correct horse")
     arguments = ("push", "import", "--certificate", tmp_path / "push.der", "--key", tmp_path / "push.key", "--data", data)
     assert "--password-file" in run(*arguments).err

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import plistlib
+import pty
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from .conftest import UDID, URL, Run
+from tests.cli.kit import UDID, URL, Run
 
 Snapshot = Callable[[], list[int]]
 
@@ -51,9 +55,7 @@ def test_a_command_is_queued_with_a_push(run: Run, data: Path) -> None:
 
 def test_a_dry_run_shows_the_command_and_queues_nothing(run: Run, data: Path, snapshot: Snapshot) -> None:
     before = snapshot()
-    shown = run(
-        "device", "command", UDID, "Restart", "--set", "NotifyUser:=true", "--set", "Note=5", "--dry-run", "--data", data
-    )
+    shown = run("device", "command", UDID, "Restart", "--set", "NotifyUser:=true", "--set", "Note=5", "--dry-run", "--data", data)
     assert shown.code == 0
     assert plistlib.loads(shown.out.encode()) == {"RequestType": "Restart", "NotifyUser": True, "Note": "5"}
     assert snapshot() == before
@@ -125,6 +127,23 @@ def test_what_destroys_must_be_confirmed(run: Run, data: Path, snapshot: Snapsho
     assert "--yes" in refused.err
     assert snapshot() == before
     assert run("device", "command", UDID, *arguments, "--yes", "--data", data).code == 0
+
+
+@pytest.mark.parametrize(("answer", "code"), [(b"n\n", 2), (b"y\n", 0)])
+def test_a_person_is_asked(data: Path, answer: bytes, code: int) -> None:
+    leader, follower = pty.openpty()
+    asking = subprocess.Popen(
+        [sys.executable, "-m", "bramley", "device", "command", UDID, "EraseDevice", "--data", data],
+        stdin=follower,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    os.write(leader, answer)
+    _out, err = asking.communicate(timeout=60)
+    os.close(follower)
+    os.close(leader)
+    assert asking.returncode == code
+    assert b"erases everything on the device" in err
 
 
 def test_pushes_are_queued(run: Run, data: Path) -> None:

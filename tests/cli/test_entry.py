@@ -14,8 +14,7 @@ import pytest
 from bramley import __version__
 from bramley.cli import entry, main
 from bramley.cli.program import NOUNS, load
-
-from .conftest import Result, Run
+from tests.cli.kit import Result, Run
 
 HEAVY = ("litestar", "sqlalchemy", "alembic", "pycurl", "cryptography.x509", "rich", "structlog", "bramley.operations")
 

@@ -79,16 +79,6 @@ def test_what_has_no_place_in_json_is_a_bug() -> None:
         Output(as_json=True).json(object())
 
 
-def test_a_narrow_terminal_does_without_what_can_be_spared(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(output, "WIDE", 40)
-    Output(as_json=False).table(("a", "b", "c"), [("x" * 20, "y" * 20, "z")], empty="", spare=("b",))
-    shown = capsys.readouterr().out
-    assert "x" * 20 in shown
-    assert "y" not in shown
-
-
 def test_brackets_are_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
     Output(as_json=False).table(("name",), [("[red]Jo[/red] :smile:",)], empty="")
     assert "[red]Jo[/red] :smile:" in capsys.readouterr().out

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import Run
+from tests.cli.kit import Run
 
 Start = Callable[..., "Running"]
 
@@ -80,7 +81,9 @@ def test_the_first_start_shows_what_must_be_kept_once(start: Start, tmp_path: Pa
 
 
 def test_from_nothing_to_an_answer(start: Start, run: Run, tmp_path: Path) -> None:
-    apns = start("simulate", "apns", "--folder", tmp_path / "apple", "--port", 0, "--courier-port", 0, "--push-certificate", tmp_path)
+    apns = start(
+        "simulate", "apns", "--folder", tmp_path / "apple", "--port", 0, "--courier-port", 0, "--push-certificate", tmp_path
+    )
     apple = apns.line()
     data = tmp_path / "data"
     port = str(_free_port())
@@ -142,7 +145,9 @@ def test_a_push_certificate_is_never_overwritten(process: Run, tmp_path: Path) -
 
 
 def test_devices_that_find_no_server(process: Run) -> None:
-    shown = process("simulate", "device", "https://127.0.0.1:1/enroll/x", "--for", "1", "--seed", "1", "--patience", "1", "--json")
+    shown = process(
+        "simulate", "device", "https://127.0.0.1:1/enroll/x", "--for", "1", "--seed", "1", "--patience", "1", "--json"
+    )
     assert shown.code == 1
     (one,) = shown.json
     assert one["enrolled"] is False
@@ -163,8 +168,6 @@ def _get(port: int, path: str, token: str | None = None) -> int:
 
 
 def _free_port() -> int:
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as found:
         return int(found.getsockname()[1])
 

@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from bramley.settings import explain
-
-from .conftest import Run
+from tests.cli.kit import Run
 
 
 def test_every_setting_is_shown_with_value_default_and_explanation(run: Run, tmp_path: Path) -> None:

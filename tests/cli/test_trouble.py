@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import Run
+from tests.cli.kit import Run
 
 
 def test_no_installation(run: Run, tmp_path: Path) -> None:
@@ -49,6 +49,18 @@ def test_a_port_in_use(process: Run, data: Path) -> None:
     assert shown.code == 3
     assert str(port) in shown.err
     assert "Traceback" not in shown.err
+
+
+def test_a_first_start_that_cannot_listen_has_shown_what_must_be_kept(process: Run, run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        where = f"127.0.0.1:{taken.getsockname()[1]}"
+        shown = process("serve", "--data", data, "--listen", where, "--url", "https://mdm.example")
+    assert shown.code == 3
+    assert f"Recovery copy of the sealing key: {data / 'sealing-key.recovery'}" in shown.err
+    assert "API token, shown this once: bramley_" in shown.err
+    (root,) = run("certs", "list", "--kind", "root-ca", "--data", data, "--json").json
+    assert root["sha256"] in shown.err
 
 
 def test_a_full_disk_at_the_first_start_leaves_nothing_half_made(process: Run, tmp_path: Path) -> None:

@@ -7,8 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from tests.conftest import NOW
-
 from bramley.model.commands import Command, CommandState, CommandUUID
 from bramley.model.enrollments import (
     Binding,
@@ -25,6 +23,7 @@ from bramley.model.jobs import Job, JobID
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, LineageID, Policy, SealedKey, Version, VersionID, VersionState
 from bramley.storage.protocols import Store, Tx
+from tests.conftest import NOW
 
 YEAR = timedelta(days=365)
 DAY = timedelta(days=1)

@@ -6,11 +6,11 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from tests.conftest import NOW
 
 from bramley.model.enrollments import Challenge, Purpose
 from bramley.model.lineages import VersionID
 from bramley.storage.protocols import Store, Tx
+from tests.conftest import NOW
 
 from .kit import DAY, SECOND, challenge, enrollment, link, store_all
 

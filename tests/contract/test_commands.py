@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.conftest import NOW
 
 from bramley.model.commands import Command, CommandState, CommandUUID, PendingCommand
 from bramley.model.enrollments import Enrollment
 from bramley.storage.errors import Conflict, NotFound
 from bramley.storage.protocols import Store
+from tests.conftest import NOW
 
 from .kit import SECOND, channel, command, enrollment, store_all
 

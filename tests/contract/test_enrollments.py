@@ -6,12 +6,12 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from tests.conftest import NOW
 
 from bramley.model.enrollments import Binding, Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
 from bramley.model.lineages import VersionID
 from bramley.storage.errors import Conflict, NotFound
 from bramley.storage.protocols import Store
+from tests.conftest import NOW
 
 from .kit import DAY, channel, enrollment, link, store_all, store_identity
 

@@ -7,10 +7,9 @@ from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from tests.conftest import NOW
-
 from bramley.model.jobs import Job, JobState
 from bramley.storage.protocols import Store
+from tests.conftest import NOW
 
 from .kit import DAY, SECOND, Open, id_of, job, store_all
 
@@ -150,3 +149,13 @@ async def test_two_runners_on_one_database_neither_lose_nor_double_a_job(open_ag
     worked = await asyncio.gather(*(work(store, f"runner {number}") for number, store in enumerate(stores)))
     done = Counter(number for numbers in worked for number in numbers)
     assert done == Counter(str(number) for number in range(200))
+
+
+async def test_an_extended_lease_is_not_taken_by_another(store: Store) -> None:
+    await store.run(lambda tx: tx.jobs.add(Job("a", NOW, NOW)))
+    await claim(store, "one")
+    later = NOW + LEASE - timedelta(seconds=1)
+    assert await store.run(lambda tx: tx.jobs.extend("two", later, LEASE)) == 0
+    assert await store.run(lambda tx: tx.jobs.extend("one", later, LEASE)) == 1
+    assert await claim(store, "two", NOW + LEASE) == []
+    assert len(await claim(store, "two", later + LEASE)) == 1

@@ -6,12 +6,12 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.conftest import NOW
 
 from bramley.model.kinds import Kind
 from bramley.model.lineages import KeyID, LineageID, Policy, SealedKey, Turn, VersionID, VersionState
 from bramley.storage.errors import Conflict, NotFound
 from bramley.storage.protocols import Store
+from tests.conftest import NOW
 
 from .kit import DAY, YEAR, enrollment, lineage, store_all, store_identity, version
 
@@ -149,3 +149,10 @@ async def test_what_has_long_been_in_a_state(store: Store) -> None:
     found = await store.read(lambda tx: tx.lineages.changed_before(kind, state, NOW - DAY, 10))
     assert [each.number for each in found] == [3, 2]
     assert await store.read(lambda tx: tx.lineages.changed_before(kind, VersionState.ACTIVE, NOW, 10)) == []
+
+
+async def test_versions_of_a_kind_are_counted_by_state(store: Store) -> None:
+    of, push = lineage(), lineage("topic", Kind.PUSH)
+    await store_all(store, of, version(of, 1, VersionState.SUPERSEDED), version(of, 2), push, version(push))
+    counted = await store.read(lambda tx: tx.lineages.count(Kind.DEVICE_IDENTITY))
+    assert counted == dict.fromkeys(VersionState, 0) | {VersionState.SUPERSEDED: 1, VersionState.ACTIVE: 1}

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+import time
 from dataclasses import replace
 
 import pytest
-from tests.conftest import NOW
 
-from bramley.storage.protocols import Store
+from bramley.storage.protocols import Store, Tx
+from tests.conftest import NOW
 
 from .kit import DAY, SECOND, Open, command, enrollment, store_all
 
@@ -66,6 +68,24 @@ async def test_what_came_between_two_waits_is_not_missed(open_again: Open) -> No
         await writer.run(lambda tx: tx.notes.set("a", "c"))
         async with asyncio.timeout(2):
             await watch.changed()
+
+
+async def test_a_commit_whose_caller_gave_up_is_reported_too(open_again: Open) -> None:
+    store = await open_again()
+    watch = store.watch()
+    begun = threading.Event()
+
+    def slow(tx: Tx) -> None:
+        tx.notes.set("a", "b")
+        begun.set()
+        time.sleep(0.1)
+
+    caller = asyncio.create_task(store.run(slow))
+    await asyncio.to_thread(begun.wait)
+    caller.cancel()
+    async with asyncio.timeout(0.4):
+        await watch.changed()
+    assert await store.read(lambda tx: tx.notes.get("a")) == "b"
 
 
 async def test_without_a_commit_nothing_is_reported(open_again: Open) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from tests.conftest import NOW
 
 from bramley.model.commands import Command, CommandState, PendingCommand
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState, Presented, Purpose
 from bramley.model.lineages import VersionState
 from bramley.storage.protocols import Store
+from tests.conftest import NOW
 
 from .kit import YEAR, channel, command, enrollment, store_all, store_identity
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from tests.conftest import NOW
 
 from bramley.model.admins import AdminToken
 from bramley.model.enrollments import EnrollmentKey
@@ -11,6 +10,7 @@ from bramley.model.events import Event, EventKind
 from bramley.model.lineages import VersionID
 from bramley.storage.errors import Conflict
 from bramley.storage.protocols import Store
+from tests.conftest import NOW
 
 from .kit import store_all
 

@@ -7,11 +7,11 @@ import threading
 from functools import partial
 
 import pytest
-from tests.conftest import NOW
 
 from bramley.errors import BramleyError
 from bramley.storage.errors import Closed, Conflict
 from bramley.storage.protocols import Store, Tx
+from tests.conftest import NOW
 
 from .kit import Open, enrollment, store_all
 

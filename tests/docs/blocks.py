@@ -25,6 +25,7 @@ _BLOCK = re.compile(
 )
 _MARK = re.compile(r"^<!-- run", re.MULTILINE)
 PATIENCE_SECONDS = 60.0
+DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,7 @@ class Reader:
         shim.parent.mkdir(parents=True)
         shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m bramley "$@"\n')
         shim.chmod(0o755)
+        (self.folder / "docs").symlink_to(DOCS)
         self.environment = {
             "HOME": str(self.folder),
             "PATH": f"{shim.parent}:{os.environ['PATH']}",
@@ -90,7 +92,7 @@ class Reader:
             self._start(block)
             return
         give_up = time.monotonic() + PATIENCE_SECONDS
-        while block.text not in (printed := self._run(block)):
+        while self._here(block.text) not in (printed := self._run(block)):
             assert block.how == "retry until", f"expected {block.text!r} from:\n{block.script}\nsaw:\n{printed}"
             assert time.monotonic() < give_up, f"never saw {block.text!r} from:\n{block.script}\nsaw:\n{printed}"
             time.sleep(0.5)

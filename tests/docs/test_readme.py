@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import subprocess
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,6 +49,29 @@ def test_the_quick_start_works_as_written(tmp_path: Path, push_key: keys.Private
 
     with Reader(tmp_path, free_ports(["8443"])) as reader:
         follow(ROOT / "README.md", reader)
+
+
+@pytest.mark.slow
+def test_the_demo_prints_what_the_readme_shows() -> None:
+    shown = re.search(
+        r"<!-- demo -->\n```text\n(.*?)^```$", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert shown
+    expected = shown[1].splitlines()
+
+    done = subprocess.run(
+        [sys.executable, "-m", "bramley", "demo"],
+        env={"PATH": os.environ["PATH"], "COLUMNS": "200", "PYTHONIOENCODING": "utf-8"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    printed = [line.rstrip() for line in done.stdout.splitlines()]
+    assert [line for line in printed if line in expected] == expected
 
 
 def test_every_page_that_marks_a_block_is_followed_here() -> None:

@@ -54,7 +54,7 @@ class InProcess:
 
     async def post(self, query: str, body: bytes) -> tuple[str, bytes]:
         assert query == "operation=PKIOperation"
-        return "application/x-pki-message", await issuing.respond(self.live, body)
+        return "application/x-pki-message", (await issuing.respond(self.live, body)).message
 
 
 async def ask(

@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from tests.conftest import SetClock
 
 from bramley.model.commands import CommandState
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
@@ -16,6 +15,7 @@ from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.live import Live
 from bramley.pki import certificates, keys
 from bramley.storage.protocols import Tx
+from tests.conftest import SetClock
 
 from .conftest import ask, challenge_for
 

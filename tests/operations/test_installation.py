@@ -8,7 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.conftest import URL, SetClock
 
 from bramley.errors import BadInput
 from bramley.model.kinds import Kind
@@ -19,6 +18,7 @@ from bramley.operations.installation import Installation, Paths, initialize, ope
 from bramley.operations.live import Live
 from bramley.pki.keystore import KeyEncryptionKey, create_key_file
 from bramley.settings import Settings, load
+from tests.conftest import URL, SetClock
 
 
 async def test_a_first_start_makes_everything_and_shows_the_token_once(tmp_path: Path, clock: SetClock) -> None:

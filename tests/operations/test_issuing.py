@@ -7,7 +7,6 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from tests.conftest import SetClock
 
 from bramley.model.enrollments import Purpose
 from bramley.model.events import EventKind
@@ -22,6 +21,7 @@ from bramley.pki.names import make, text
 from bramley.pki.scep import enrollment
 from bramley.pki.scep.errors import Refused
 from bramley.pki.scep.messages import FailInfo
+from tests.conftest import SetClock
 
 from .conftest import ask, challenge_for, challenge_of_link
 
@@ -88,12 +88,14 @@ async def test_the_same_message_again_gets_the_same_certificate(live: Live, devi
     sent = enrollment.request(
         request_der, signer=who, ca=ca, ra=None, renewal=False, now=clock.now(), digest="sha256", cipher="aes-256-cbc"
     )
-    first, again = [enrollment.accept(await issuing.respond(live, sent.message), sent, now=clock.now())[0] for _ in range(2)]
+    first, again = [
+        enrollment.accept((await issuing.respond(live, sent.message)).message, sent, now=clock.now())[0] for _ in range(2)
+    ]
     assert first == again
     assert await _count(live) == 1
     clock.moment += issuing.RESEND_WINDOW + timedelta(seconds=1)
     with pytest.raises(Refused):
-        enrollment.accept(await issuing.respond(live, sent.message), sent, now=clock.now())
+        enrollment.accept((await issuing.respond(live, sent.message)).message, sent, now=clock.now())
 
 
 async def test_an_expired_challenge_gets_nothing(live: Live, device_keys: Keys, clock: SetClock) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from tests.conftest import SetClock
 
 from bramley.errors import BramleyError
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState
@@ -15,6 +14,7 @@ from bramley.operations.installation import Installation
 from bramley.operations.live import Live
 from bramley.pki import keys
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
+from tests.conftest import SetClock
 
 
 async def _enroll(installation: Installation, topic: str) -> None:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.conftest import NOW
 
 from bramley.storage.errors import Busy
 from bramley.storage.sqlite import connection, open_store, opening
+from tests.conftest import NOW
 
 
 @pytest.fixture

@@ -11,7 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.conftest import NOW
 
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, LineageID, Policy, Version, VersionID, VersionState
@@ -22,6 +21,7 @@ from bramley.storage.sqlite.connection import core_over
 from bramley.storage.sqlite.group import commit_together
 from bramley.storage.sqlite.opening import open_to_write
 from bramley.storage.transaction import SQLTransaction
+from tests.conftest import NOW
 
 FULL = 2
 

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from tests.conftest import NOW
 
 from bramley.model.commands import CommandState, CommandUUID
 from bramley.model.enrollments import EnrollmentID, EnrollmentKey
@@ -20,6 +19,7 @@ from bramley.storage.sqlite import hotpath
 from bramley.storage.sqlite.connection import core_over
 from bramley.storage.sqlite.opening import open_to_write
 from bramley.storage.transaction import SQLTransaction
+from tests.conftest import NOW
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
-from tests.web.kit import Start
-from tests.web.world import Device, Template, World
 
 from bramley.clock import SystemClock
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import authority, profiles
 from bramley.tls.live import ServerPair
+from tests.web.kit import Start
+from tests.web.world import Device, Template, World
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,12 @@ import pkgutil
 from collections.abc import Iterator
 
 import pytest
-from tests.web.world import CHECKIN, World
 
 import bramley
 from bramley.errors import BramleyError
 from bramley.mdm.errors import NotOffered, Refusal, Refused
 from bramley.web import answers
+from tests.web.world import CHECKIN, World
 
 HARMLESS = {400, 404, 410, 413, 500, 503}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
-from tests.web.world import Device, World
 
 from bramley.mdm.commands import SecurityInfo
 from bramley.operations import commands
+from tests.web.world import Device, World
 
 
 async def samples(world: World) -> dict[tuple[str, ...], float]:

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
-from tests.web.kit import LIMITS, Start
 
 from bramley.clock import SystemClock
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import authority, profiles
+from tests.web.kit import LIMITS, Start
 
 
 async def echo(scope: Any, receive: Any, send: Any) -> None:
@@ -35,7 +35,7 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
         "query": scope["query_string"].decode(),
         "headers": [[name.decode(), value.decode()] for name, value in scope["headers"]],
         "body": body.decode(),
-        "sha256": tls and tls["client_cert_sha256"],
+        "certificate": tls and tls["client_cert_der"] and tls["client_cert_der"].hex(),
         "tls": tls is not None,
     }
     answer = json.dumps(told).encode()
@@ -258,6 +258,22 @@ async def test_a_client_that_has_finished_sending_still_gets_its_answer(start: S
         assert json.loads((await client.answer())[2])["body"] == "last words"
 
 
+async def test_a_body_that_nobody_reads_is_let_pass_and_the_next_request_served(start: Start) -> None:
+    async def unread(scope: Any, receive: Any, send: Any) -> None:
+        if scope["path"] == "/a":
+            await echo(scope, receive, send)
+            return
+        await send({"type": "http.response.start", "status": 413, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async with start(unread) as running, running.connect() as client:
+        await client.send(put(b"x" * 1_000_000, path="/large"))
+        assert (await client.answer())[0] == 413
+        await client.send(put(b"next"))
+
+        assert json.loads((await client.answer())[2])["body"] == "next"
+
+
 async def test_a_client_that_leaves_is_noticed_by_the_application(start: Start) -> None:
     gone = asyncio.Event()
 
@@ -311,7 +327,7 @@ async def test_the_device_listener_shows_the_clients_certificate(
             await client.send(put(b"hello"))
             told = json.loads((await client.answer())[2])
 
-            assert told["sha256"] == certificates.sha256(issued)
+            assert bytes.fromhex(told["certificate"]) == certificates.der(issued)
 
 
 async def test_the_device_listener_serves_clients_without_a_certificate(start: Start, test_ca: authority.Authority) -> None:
@@ -320,4 +336,4 @@ async def test_the_device_listener_serves_clients_without_a_certificate(start: S
         told = json.loads((await client.answer())[2])
 
         assert told["tls"]
-        assert told["sha256"] is None
+        assert told["certificate"] is None

@@ -7,12 +7,12 @@ import socket
 from typing import Any
 
 import pytest
-from tests.web.kit import LIMITS, Start
 
 from bramley.clock import SystemClock
 from bramley.tls.live import LiveCertificate, ServerPair
 from bramley.web.errors import CannotListen
 from bramley.web.server import Listener, Servers
+from tests.web.kit import LIMITS, Start
 
 REQUEST = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
 

@@ -13,12 +13,14 @@ from bramley.cli import events
 from bramley.cli.arguments import moment
 from bramley.cli.session import Session
 from bramley.cli.verbs import Verb, noun
+from bramley.errors import BadInput
 from bramley.lifecycle.next_step import NextStep, next_step
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
 from bramley.operations import certificates
 from bramley.operations.certificates import CertificateDetail
 from bramley.operations.installation import Installation
+from bramley.pki import certificates as pki_certificates
 from bramley.storage.protocols import CertificateRow
 
 app = noun("Certificates: what there is, when it ends, whose turn it is.")
@@ -144,12 +146,9 @@ def _print(session: Session, detail: CertificateDetail, step: NextStep, now: dat
 
 
 def _pem(detail: CertificateDetail) -> str:
-    from bramley.errors import BadInput
-    from bramley.pki import certificates as x509_certificates
-
     if detail.row.version.certificate is None:
         raise BadInput("This version has no certificate yet.")
-    return x509_certificates.pem(x509_certificates.load(detail.row.version.certificate)).decode()
+    return pki_certificates.pem(pki_certificates.load(detail.row.version.certificate)).decode()
 
 
 def _used_by(row: CertificateRow) -> str:

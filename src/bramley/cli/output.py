@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-WIDE = 1000
+WIDE = 10_000
 """Columns where no terminal sets a limit: a pipe gets whole lines."""
 
 
@@ -43,7 +43,8 @@ class Output:
             return
         console, titles, to_spare = _console(sys.stdout), list(columns), list(spare)
         table = _table(titles, cells)
-        while to_spare and console.measure(table).maximum > console.width:
+        unbounded = console.options.update(max_width=WIDE)
+        while to_spare and console.measure(table, options=unbounded).maximum > console.width:
             titles.remove(to_spare.pop(0))
             table = _table(titles, cells)
         _print(console, table)
@@ -128,7 +129,9 @@ def _table(titles: Sequence[str], cells: Sequence[Mapping[str, str]]) -> Table:
     from rich import box
     from rich.table import Table
 
-    table = Table(*titles, box=box.SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in titles:
+        table.add_column(title, overflow="fold")
     for row in cells:
         table.add_row(*(row[title] for title in titles))
     return table

@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import groupby
 from typing import Final
 
@@ -17,7 +18,9 @@ from bramley.errors import BramleyError
 from bramley.model.jobs import Job
 from bramley.storage.protocols import Store, Tx, Watch
 
-LEASE: Final = timedelta(minutes=5)
+LEASE: Final = timedelta(seconds=30)
+"""Renewed while a job runs, so this is how long a job of a killed process waits for another to take it up."""
+
 BATCH: Final = 500
 MOST_ATTEMPTS: Final = 10
 AT_ONCE: Final = 8
@@ -67,6 +70,7 @@ class Runner:
 
         await self._store.run(begin)
         watch = self._store.watch()
+        holding = asyncio.create_task(self._keep_leases(), name="leases")
         try:
             while True:
                 await self.step()
@@ -74,9 +78,10 @@ class Runner:
                 # Commits come in crowds when devices do: one look at the queue for all of them.
                 await asyncio.sleep(PAUSE_SECONDS)
         finally:
-            for task in self._running:
+            ending = [holding, *self._running]
+            for task in ending:
                 task.cancel()
-            await asyncio.gather(*self._running, return_exceptions=True)
+            await asyncio.gather(*ending, return_exceptions=True)
 
     async def step(self) -> int:
         """Claims what is due and starts it; how many jobs."""
@@ -110,6 +115,15 @@ class Runner:
             for task in waits:
                 if task not in self._running:
                     task.cancel()
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await self._clock.sleep_until(self._clock.now() + LEASE / 3)
+            if self._running:
+                await self._store.run(partial(self._extend, now=self._clock.now()))
+
+    def _extend(self, tx: Tx, *, now: datetime) -> None:
+        tx.jobs.extend(self._owner, now, LEASE)
 
     async def _work(self, kind: str, jobs: Sequence[Job]) -> None:
         handler = self._handlers.get(kind)

@@ -12,7 +12,7 @@ from typing import Final
 
 from bramley.mdm import plist
 from bramley.mdm.errors import BadMessage
-from bramley.mdm.plist import PlistValue
+from bramley.mdm.plist import MAX_DEPTH, PlistValue
 from bramley.mdm.sender import Sender, read_sender
 
 MAX_CHECKIN_BYTES: Final = 256 * 1024
@@ -114,18 +114,18 @@ CheckinMessage = (
 )
 
 
-def parse_checkin(body: bytes, *, max_bytes: int = MAX_CHECKIN_BYTES) -> CheckinMessage:
+def parse_checkin(body: bytes, *, max_bytes: int = MAX_CHECKIN_BYTES, max_depth: int = MAX_DEPTH) -> CheckinMessage:
     """The check-in message in an HTTP body. Raises BadMessage naming the key that is missing or of another type."""
-    message = read_dictionary(body, max_bytes)
+    message = read_dictionary(body, max_bytes, max_depth)
     message_type = required_string(message, "MessageType")
     sender = read_sender(message)
     build = _MESSAGES.get(message_type)
     return build(sender, message) if build else Unknown(sender, message_type, body)
 
 
-def read_dictionary(body: bytes, max_bytes: int) -> dict[str, PlistValue]:
+def read_dictionary(body: bytes, max_bytes: int, max_depth: int = MAX_DEPTH) -> dict[str, PlistValue]:
     """The dictionary that every message is. Raises BadMessage for any other property list."""
-    message = plist.loads(body, max_bytes=max_bytes)
+    message = plist.loads(body, max_bytes=max_bytes, max_depth=max_depth)
     if not isinstance(message, dict):
         raise BadMessage(f"Expected a message to be a dictionary; a {type(message).__name__} came.")
     return message

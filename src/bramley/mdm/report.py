@@ -9,7 +9,7 @@ from typing import Final
 
 from bramley.mdm.errors import BadMessage
 from bramley.mdm.messages import read_dictionary, required_string
-from bramley.mdm.plist import PlistValue
+from bramley.mdm.plist import MAX_DEPTH, PlistValue
 from bramley.mdm.sender import Sender, read_sender
 from bramley.model.commands import CommandUUID
 
@@ -51,9 +51,9 @@ class Report:
     raw: bytes = field(repr=False)
 
 
-def parse_report(body: bytes, *, max_bytes: int = MAX_REPORT_BYTES) -> Report:
+def parse_report(body: bytes, *, max_bytes: int = MAX_REPORT_BYTES, max_depth: int = MAX_DEPTH) -> Report:
     """The report in an HTTP body. Raises BadMessage naming what is missing, of another type, or unknown."""
-    message = read_dictionary(body, max_bytes)
+    message = read_dictionary(body, max_bytes, max_depth)
     sender = read_sender(message)
     status = _STATUSES.get(required_string(message, "Status"))
     if status is None:

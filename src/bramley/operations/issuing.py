@@ -18,7 +18,7 @@ from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import issue
 from bramley.pki.scep import challenge as challenges
 from bramley.pki.scep.errors import SCEPError
-from bramley.pki.scep.messages import FailInfo, MessageType, Request, Transaction
+from bramley.pki.scep.messages import FailInfo, MessageType, Request
 from bramley.pki.scep.replies import failure, success
 from bramley.pki.scep.requests import open_request
 from bramley.storage.protocols import Tx
@@ -49,7 +49,15 @@ class Grant:
     again: Version | None = None
 
 
-async def respond(live: Live, message: bytes) -> bytes:
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A CertRep; `refused` says why it is a FAILURE, in a word, and is None for a SUCCESS."""
+
+    message: bytes
+    refused: str | None = None
+
+
+async def respond(live: Live, message: bytes) -> Reply:
     """The CertRep to a pkiMessage. Raises SCEPError where there is nobody to answer to (HTTP 400)."""
     installation, snapshot = live.installation, live.current()
     now = installation.clock.now()
@@ -57,22 +65,19 @@ async def respond(live: Live, message: bytes) -> bytes:
     try:
         request = open_request(message, responder, now=now, allow_legacy=installation.settings.scep.legacy_algorithms)
     except SCEPError as error:
-        await refusals.record(installation, EventKind.SCEP_REFUSED, type(error).__name__, message=error.message)
+        reason = type(error).__name__
+        await refusals.record(installation, EventKind.SCEP_REFUSED, reason, message=error.message)
         if error.transaction is None or error.fail_info is None:
             raise
-        return failure(error.transaction, responder, error.fail_info, now=now)
+        return Reply(failure(error.transaction, responder, error.fail_info, now=now), reason)
     try:
         version = await installation.store.run(lambda tx: issue_identity(tx, live, snapshot, request, now))
     except NotEntitled as error:
         await refusals.record(installation, EventKind.SCEP_REFUSED, error.reason, message=error.message)
-        return _refuse(snapshot, request, error.fail_info, now)
+        return Reply(failure(request, responder, error.fail_info, now=now), error.reason)
     if version.certificate is None:
         raise AssertionError("an issued version has a certificate")
-    return success(request, responder, certificates.load(version.certificate), now=now)
-
-
-def _refuse(snapshot: Snapshot, transaction: Transaction, fail_info: FailInfo, now: datetime) -> bytes:
-    return failure(transaction, snapshot.responder, fail_info, now=now)
+    return Reply(success(request, responder, certificates.load(version.certificate), now=now))
 
 
 def issue_identity(tx: Tx, live: Live, snapshot: Snapshot, request: Request, now: datetime) -> Version:

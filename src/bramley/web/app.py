@@ -83,7 +83,7 @@ class Dispatch:
 
 
 def _main_routes(live: Live, metrics: Metrics) -> Mapping[str, Route]:
-    scep, observe = SCEP(live), Observe(live, metrics)
+    scep, observe = SCEP(live, metrics), Observe(live, metrics)
     return {
         **_mdm_routes(live, metrics),
         "/scep": Route("scep", {"GET": scep.get, "POST": scep.post}),

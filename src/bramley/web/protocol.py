@@ -7,7 +7,6 @@ application hears of a request, except the size of a body, which depends on the 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import ssl
 from enum import Enum
 from http import HTTPStatus
@@ -20,7 +19,7 @@ from uvicorn.server import ServerState
 from bramley.settings import Limits
 
 TLS_EXTENSION: Final = "tls"
-"""`scope["extensions"]["tls"]`: {"client_cert_der": bytes | None, "client_cert_sha256": str | None}."""
+"""`scope["extensions"]["tls"]`: {"client_cert_der": bytes | None}."""
 
 
 class _Stage(Enum):
@@ -64,9 +63,7 @@ class LimitedHTTP(HttpToolsProtocol):
         super().connection_made(transport)
         if self._client_certificates:
             connection: ssl.SSLObject = transport.get_extra_info("ssl_object")
-            der = connection.getpeercert(binary_form=True)
-            digest = None if der is None else hashlib.sha256(der).hexdigest()
-            self._extensions = {TLS_EXTENSION: {"client_cert_der": der, "client_cert_sha256": digest}}
+            self._extensions = {TLS_EXTENSION: {"client_cert_der": connection.getpeercert(binary_form=True)}}
         self._wait(self._limits.header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:

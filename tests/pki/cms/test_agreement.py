@@ -191,7 +191,7 @@ def elements(contents: bytes) -> Iterator[bytes]:
 def as_asn1crypto_reads(message: bytes) -> SignedData:
     """The same values out of asn1crypto. Attributes are compared raw: it judges their values, which we leave to `verify`."""
     signed = cms.ContentInfo.load(message, strict=True)["content"]
-    encapsulated = Encapsulated.load(signed["encap_content_info"].dump(), strict=True)
+    encapsulated = Encapsulated.load(der.sequence(signed["encap_content_info"].contents), strict=True)
     return SignedData(
         content_type=encapsulated["content_type"].dotted,
         content=encapsulated["content"].native,

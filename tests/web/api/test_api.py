@@ -8,13 +8,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.web.world import Device, World
 
 from bramley.mdm.commands import REQUESTS
 from bramley.model.events import EventKind
 from bramley.operations import devices
 from bramley.pki import certificates
 from bramley.web.api.requests import CommandBody
+from tests.web.world import Device, World
 
 API = "/api/v1"
 

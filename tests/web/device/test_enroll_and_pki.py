@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
-from tests.web.world import Device, World
 
 from bramley.pki import certificates
+from tests.web.world import Device, World
 
 
 async def test_a_link_gives_a_signed_profile_that_nobody_keeps(world: World) -> None:

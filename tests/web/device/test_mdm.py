@@ -7,7 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.web.world import CHECKIN, CONNECT, LIMITS, Device, World
 
 from bramley.mdm.commands import DeviceInformation, SecurityInfo
 from bramley.model.commands import CommandState
@@ -18,6 +17,7 @@ from bramley.operations import commands, devices, identities
 from bramley.pki import certificates, names
 from bramley.pki.ca import authority, profiles
 from bramley.web.asgi import ASGIApp, Message, Receive
+from tests.web.world import CHECKIN, CONNECT, LIMITS, Device, World
 
 
 async def state_of(world: World, device: Device) -> EnrollmentState:
@@ -314,7 +314,7 @@ async def on_device_listener(world: World, device: Device, certificate: bytes | 
         method="PUT",
         path="/mdm/connect",
         headers=[(b"mdm-signature", device.sign(body).encode())] if signed else [],
-        extensions={"tls": {"client_cert_der": certificate, "client_cert_sha256": None}},
+        extensions={"tls": {"client_cert_der": certificate}},
     )
 
 

@@ -6,7 +6,6 @@ import base64
 from urllib.parse import quote
 
 import pytest
-from tests.web.world import LIMITS, Device, SCEPOverHTTP, World
 
 from bramley.model.events import EventKind
 from bramley.pki import certificates, csr, keys, names
@@ -14,6 +13,7 @@ from bramley.pki.scep import enrollment
 from bramley.pki.scep.client import SCEPClient
 from bramley.pki.scep.errors import Refused
 from bramley.web.device.scep import query_parameters
+from tests.web.world import LIMITS, Device, SCEPOverHTTP, World
 
 
 async def test_capabilities_and_the_ca_certificate_are_told(world: World) -> None:

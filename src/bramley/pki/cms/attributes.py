@@ -25,28 +25,27 @@ def read(source: Source, position: int, limit: int) -> Attributes:
     """
     if limit - position > _OCTETS:
         raise TooLarge(f"The signed attributes should have at most {_OCTETS} octets; they have {limit - position}.")
-    data = source.data
+    data, element = source.data, canonical.element
     found: dict[str, tuple[bytes, ...]] = {}
     while position < limit:
-        outer, kind_at, end = canonical.element(data, position, limit)
-        kind_tag, kind_body, set_at = canonical.element(data, kind_at, end)
-        set_tag, body, stop = canonical.element(data, set_at, end)
-        if (outer, kind_tag, set_tag, stop) != (ber.SEQUENCE, ber.OBJECT_IDENTIFIER, ber.SET, end):
+        outer, kind_at, end = element(data, position, limit)
+        kind_tag, kind_body, set_at = element(data, kind_at, end)
+        set_tag, body, stop = element(data, set_at, end)
+        if stop != end or outer != ber.SEQUENCE or kind_tag != ber.OBJECT_IDENTIFIER or set_tag != ber.SET:
             raise Malformed(f"The Attribute at octet {position} should hold a type and a SET of values.")
         kind = values.dotted(data[kind_body:set_at])
         if kind in found:
             raise Malformed(f"The signed attribute {kind} should occur once; it occurs again at octet {position}.")
-        found[kind] = _values(source, body, stop)
+        tag, _, value_end = element(data, body, stop)
+        # nearly always one value, a string or a number
+        single = value_end == stop and not tag & ber.CONSTRUCTED
+        found[kind] = (data[body:stop],) if single else _values(source, body, stop)
         position = end
     return MappingProxyType(found)
 
 
 def _values(source: Source, position: int, limit: int) -> tuple[bytes, ...]:
     data = source.data
-    tag, _, stop = canonical.element(data, position, limit)
-    if stop == limit and not tag & ber.CONSTRUCTED:
-        # nearly always: one value, a string or a number
-        return (data[position:stop],)
     canonical.require_canonical(data, position, limit, source.depth)
     found = []
     while position < limit:

@@ -122,13 +122,13 @@ def elements(source: Source, position: int, limit: int) -> list[Node]:
     """Every element between two offsets."""
     found: list[Node] = []
     while position < limit:
-        if not source.left:
+        if len(found) >= source.left:
             raise too_many()
-        source.left -= 1
         tag, body, stop, end = element(source, position, limit)
         # as Node(…), without the cost of a Python-level constructor
         found.append(_new(Node, (source, tag, position, body, stop, end)))
         position = end
+    source.left -= len(found)
     return found
 
 

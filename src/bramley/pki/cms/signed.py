@@ -105,26 +105,31 @@ def _the_content(signed: SignedData, detached: bytes | None) -> bytes:
 
 
 def _certificate_of(signer: SignerInfo, enclosed: Sequence[bytes], extra: Sequence[bytes]) -> bytes:
-    """The DER of the one certificate that the SignerInfo names."""
-    for certificates in (enclosed, extra):
-        found = [certificate for certificate in certificates if _is_named(signer, certificate)]
-        if any(other != found[0] for other in found[1:]):
+    """The DER of the one certificate that the SignerInfo names, from the message, else from the caller."""
+    found = _find(signer, enclosed) or _find(signer, extra)
+    if found is None:
+        raise SignatureInvalid(
+            f"The signer's certificate is not among the {len(enclosed)} in the message.",
+            reason=SignatureReason.SIGNER_CERTIFICATE_MISSING,
+        )
+    return found
+
+
+def _find(signer: SignerInfo, certificates: Sequence[bytes]) -> bytes | None:
+    found = None
+    for certificate in certificates:
+        if signer.ski is None:
+            named = certificate_ids.issuer_and_serial(certificate) == (signer.issuer, signer.serial)
+        else:
+            named = certificate_ids.subject_key_identifier(certificate_ids.load(certificate)) == signer.ski
+        if named and found is not None and certificate != found:
             raise SignatureInvalid(
                 "Several different certificates answer to the signer's identifier.",
                 reason=SignatureReason.SIGNER_CERTIFICATE_AMBIGUOUS,
             )
-        if found:
-            return found[0]
-    raise SignatureInvalid(
-        f"The signer's certificate is not among the {len(enclosed)} in the message.",
-        reason=SignatureReason.SIGNER_CERTIFICATE_MISSING,
-    )
-
-
-def _is_named(signer: SignerInfo, certificate: bytes) -> bool:
-    if signer.ski is not None:
-        return certificate_ids.subject_key_identifier(certificate_ids.load(certificate)) == signer.ski
-    return certificate_ids.issuer_and_serial(certificate) == (signer.issuer, signer.serial)
+        if named:
+            found = certificate
+    return found
 
 
 def _load_public_key(certificate: bytes) -> PublicKey:

@@ -36,6 +36,10 @@ class SQLJobs:
         taken = [Job(*row) for row in self._connection.execute(take.returning(*JOB))]
         return sorted(taken, key=lambda job: (job.run_at, job.id or 0))
 
+    def extend(self, owner: str, now: datetime, lease: timedelta) -> int:
+        running = sa.update(JOBS).where(RUNNING, JOBS.c.owner == owner)
+        return self._connection.execute(running.values(lease_until=now + lease)).rowcount
+
     def finish(self, job_id: JobID, owner: str) -> bool:
         """False where the owner holds it no more. The end of the last lease stays, as the time by which it had ended."""
         return self._release(job_id, owner, {"state": JobState.DONE})

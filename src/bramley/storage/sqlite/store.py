@@ -36,9 +36,7 @@ class SQLiteStore(Store):
         self._closed = False
 
     async def run(self, fn: Callable[[Tx], T]) -> T:
-        result = await self._writer.run(fn)
-        self._commits.happened()
-        return result
+        return await self._writer.run(fn, tell=self._commits.happened)
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         """Runs on the event loop: fit for what takes a millisecond, so mind the limits of listings."""

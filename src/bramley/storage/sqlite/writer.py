@@ -26,10 +26,14 @@ LARGEST_GROUP = 256
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Request:
-    """A call, and who waits for it. Without a call, it asks how often others have committed."""
+    """A call, and who waits for it. Without a call, it asks how often others have committed.
+
+    `tell` is called on the loop once the call is committed, even where its caller was cancelled meanwhile.
+    """
 
     call: Callable[[SQLTransaction], object] | None
     future: asyncio.Future[Outcome]
+    tell: Callable[[], None] | None = None
 
 
 class Writer:
@@ -49,9 +53,9 @@ class Writer:
         self._thread.start()
         await self._outcome(self._started)
 
-    async def run(self, call: Callable[[SQLTransaction], T]) -> T:
+    async def run(self, call: Callable[[SQLTransaction], T], *, tell: Callable[[], None] | None = None) -> T:
         """The call's value, once it is on disk; or its exception, and then it left nothing behind."""
-        return cast(T, await self._ask(call))
+        return cast(T, await self._ask(call, tell))
 
     async def foreign_commits(self) -> int:
         """A number that changes when any other connection commits, and never when this one does (PRAGMA data_version)."""
@@ -65,10 +69,10 @@ class Writer:
         await asyncio.shield(self._stopped)
         self._thread.join()
 
-    async def _ask(self, call: Callable[[SQLTransaction], object] | None) -> object:
+    async def _ask(self, call: Callable[[SQLTransaction], object] | None, tell: Callable[[], None] | None = None) -> object:
         if self._closed:
             raise Closed("the store is closed.", advice="Open it again.")
-        request = _Request(call, self._loop.create_future())
+        request = _Request(call, self._loop.create_future(), tell)
         self._queue.put(request)
         return await self._outcome(request.future)
 
@@ -85,16 +89,16 @@ class Writer:
         try:
             raw = open_to_write(self._path)
         except BaseException as error:
-            self._tell([(self._started, Outcome(error=error)), (self._stopped, Outcome())])
+            self._answer([(_Request(None, self._started), Outcome(error=error)), (_Request(None, self._stopped), Outcome())])
             return
         try:
             with core_over(raw) as connection:
                 only_in_transactions(raw, connection)
-                self._tell([(self._started, Outcome())])
+                self._answer([(_Request(None, self._started), Outcome())])
                 self._serve(raw, SQLTransaction(connection))
         finally:
             raw.close()
-            self._tell([(self._stopped, Outcome())])
+            self._answer([(_Request(None, self._stopped), Outcome())])
 
     def _serve(self, raw: sqlite3.Connection, tx: SQLTransaction) -> None:
         going_on = True
@@ -103,10 +107,10 @@ class Writer:
             # whoever was cancelled while waiting gets nothing done; the flag is only ever set, so reading it here is safe
             waited_for = [request for request in requests if not request.future.cancelled()]
             try:
-                self._tell(_fulfil(raw, tx, waited_for))
+                self._answer(_fulfil(raw, tx, waited_for))
             except Exception as error:
                 # not foreseen, but a thread that dies would leave its callers waiting for ever
-                self._tell([(request.future, Outcome(error=error)) for request in waited_for])
+                self._answer([(request, Outcome(error=error)) for request in waited_for])
 
     def _next_group(self) -> tuple[list[_Request], bool]:
         """Waits for one request, and takes with it what has come meanwhile; False with the last."""
@@ -122,7 +126,7 @@ class Writer:
                 return requests, True
         return requests, False
 
-    def _tell(self, outcomes: list[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
+    def _answer(self, outcomes: list[tuple[_Request, Outcome]]) -> None:
         if not outcomes:
             return
         try:
@@ -132,20 +136,20 @@ class Writer:
             return
 
 
-def _deliver(outcomes: list[tuple[asyncio.Future[Outcome], Outcome]]) -> None:
-    for future, outcome in outcomes:
-        if not future.done():
-            future.set_result(outcome)
+def _deliver(outcomes: list[tuple[_Request, Outcome]]) -> None:
+    for request, outcome in outcomes:
+        if not request.future.done():
+            request.future.set_result(outcome)
+        if request.tell is not None and outcome.error is None:
+            request.tell()
 
 
-def _fulfil(
-    raw: sqlite3.Connection, tx: SQLTransaction, requests: list[_Request]
-) -> list[tuple[asyncio.Future[Outcome], Outcome]]:
-    calls = [(request.future, request.call) for request in requests if request.call is not None]
-    questions = [request.future for request in requests if request.call is None]
+def _fulfil(raw: sqlite3.Connection, tx: SQLTransaction, requests: list[_Request]) -> list[tuple[_Request, Outcome]]:
+    calls = [(request, request.call) for request in requests if request.call is not None]
+    questions = [request for request in requests if request.call is None]
     outcomes = commit_together(raw, tx, [call for _, call in calls]) if calls else []
-    answers = [(future, outcome) for (future, _), outcome in zip(calls, outcomes, strict=True)]
-    return answers + [(future, _data_version(raw)) for future in questions]
+    answers = [(request, outcome) for (request, _), outcome in zip(calls, outcomes, strict=True)]
+    return answers + [(request, _data_version(raw)) for request in questions]
 
 
 def _data_version(raw: sqlite3.Connection) -> Outcome:

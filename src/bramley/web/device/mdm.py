@@ -83,8 +83,8 @@ class MDM:
         self, proof: Proof, body: bytes, is_checkin: bool, limit: int
     ) -> tuple[VerifiedSigner, CheckinMessage | Report]:
         signer = self._identify(proof, body)
-        message = parse_checkin(body, max_bytes=limit) if is_checkin else parse_report(body, max_bytes=limit)
-        return signer, message
+        parse = parse_checkin if is_checkin else parse_report
+        return signer, parse(body, max_bytes=limit, max_depth=self.live.installation.settings.limits.plist_depth)
 
     def _identify(self, proof: Proof, body: bytes) -> VerifiedSigner:
         trust, now, skew = self.live.current().trust, self.live.installation.clock.now(), self._skew

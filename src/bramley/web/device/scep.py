@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from bramley.operations import issuing
 from bramley.operations.live import Live
-from bramley.pki.scep.errors import MalformedMessage
+from bramley.pki.scep.errors import MalformedMessage, SCEPError
 from bramley.pki.scep.server import PKI_MESSAGE_TYPE, ca_certificates, capabilities, decode_get_message
 from bramley.web.asgi import Request, Response, text
+from bramley.web.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,7 @@ class SCEP:
     """
 
     live: Live
+    metrics: Metrics
 
     async def get(self, request: Request) -> Response:
         parameters = query_parameters(request.query)
@@ -39,7 +41,14 @@ class SCEP:
         return await self._answer(await request.body(self.live.installation.settings.limits.scep_bytes))
 
     async def _answer(self, message: bytes) -> Response:
-        return Response(200, await issuing.respond(self.live, message), PKI_MESSAGE_TYPE)
+        try:
+            reply = await issuing.respond(self.live, message)
+        except SCEPError as error:
+            self.metrics.refused(type(error).__name__)
+            raise
+        if reply.refused is not None:
+            self.metrics.refused(reply.refused)
+        return Response(200, reply.message, PKI_MESSAGE_TYPE)
 
 
 def query_parameters(query: bytes) -> dict[bytes, bytes]:

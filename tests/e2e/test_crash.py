@@ -1,0 +1,208 @@
+"""A server that is killed again and again, in the middle of a fleet's enrollment and command traffic, loses nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections import Counter
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from bramley.clock import SystemClock
+from bramley.mdm.commands import DeviceInformation, ProfileList, Request, SecurityInfo
+from bramley.model.commands import CommandState
+from bramley.model.enrollments import Enrollment, EnrollmentState
+from bramley.model.events import EventKind
+from bramley.operations import commands, enrolling, push_certificate
+from bramley.operations.installation import Installation, initialize
+from bramley.operations.live import Live
+from bramley.pki import certificates, keys
+from bramley.rehearsal.stage import free_port
+from bramley.sandbox.apns import APNs
+from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
+from bramley.sandbox.device import Behaviour, DeviceIdentity, Patience, SignatureStyle, SimulatedDevice
+from bramley.settings import Settings, load
+from bramley.storage.protocols import Tx
+
+DEVICES = 50
+KILLS = 20
+REQUESTS: tuple[Request, ...] = (DeviceInformation(("UDID",)), SecurityInfo(), ProfileList())
+
+
+class Killed:
+    """`bramley serve`, started again whenever it was killed."""
+
+    def __init__(self, settings: Settings, log: Path) -> None:
+        self._settings, self._log = settings, log
+        self._process: asyncio.subprocess.Process | None = None
+        self.kills = 0
+
+    async def start(self) -> None:
+        """Starts it; returns when it listens."""
+        settings = self._settings
+        environment = {
+            "BRAMLEY_DATA": str(settings.data),
+            "BRAMLEY_LISTEN_HOST": settings.listen.host,
+            "BRAMLEY_LISTEN_PORT": str(settings.listen.port),
+            "BRAMLEY_PUSH_HOST": settings.push.host,
+            "BRAMLEY_PUSH_PORT": str(settings.push.port),
+            "BRAMLEY_PUSH_CA_FILE": settings.push.ca_file,
+        }
+        with self._log.open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "bramley", "serve", env={**os.environ, **environment}, stdout=log, stderr=log
+            )
+        async with asyncio.timeout(30):
+            while not await _listens(settings.listen.port):
+                assert self._process.returncode is None, self._log.read_text()
+                await asyncio.sleep(0.05)
+
+    async def kill(self) -> None:
+        """SIGKILL: no chance to finish anything."""
+        assert self._process is not None
+        self._process.kill()
+        assert await self._process.wait() == -signal.SIGKILL
+        self.kills += 1
+
+    async def stop(self) -> None:
+        """SIGTERM: an orderly end."""
+        assert self._process is not None
+        if self._process.returncode is None:
+            self._process.terminate()
+            assert await self._process.wait() == 0, self._log.read_text()
+
+
+async def _listens(port: int) -> bool:
+    try:
+        _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
+@asynccontextmanager
+async def _stage(folder: Path) -> AsyncGenerator[tuple[Installation, APNs]]:
+    clock = SystemClock()
+    apple = SandboxAppleCA.make(clock.now())
+    apns = APNs(apple, clock)
+    await apns.start()
+    (folder / "apple.pem").write_bytes(apple.root_pem)
+    port = free_port()
+    settings = load(
+        environment={},
+        data=folder / "data",
+        url=f"https://localhost:{port}",
+        listen={"host": "127.0.0.1", "port": port},
+        push={"host": "127.0.0.1", "port": apns.port, "ca_file": str(folder / "apple.pem")},
+    )
+    installation, _first = await initialize(settings, clock, {})
+    key = keys.generate(keys.KeyAlgorithm.RSA_2048)
+    certificate = apple.issue_push_certificate(key.public_key(), topic=new_topic(), now=clock.now())
+    await push_certificate.import_pair(installation, certificate, key, actor="test")
+    yield installation, apns
+    await installation.store.close()
+    await apns.stop()
+
+
+async def _device(installation: Installation, apns: APNs, number: int, start: float) -> SimulatedDevice:
+    root = (await Live.start(installation)).current().authorities.root.authority.certificate
+    chance = random.Random(number)
+    behaviour = Behaviour(
+        style=(SignatureStyle.APPLE, SignatureStyle.DER)[number % 2],
+        anchors=(root,),
+        not_now_rate=0.1,
+        patience=Patience(whole=120, refusals=2, pause=0.05),
+        recheck_seconds=0.5,
+    )
+    device = SimulatedDevice(DeviceIdentity.make(chance), SystemClock(), behaviour=behaviour, courier=apns.courier, seed=number)
+    created = await enrolling.create_link(installation, label="", uses=1, expires_in=timedelta(hours=1), actor="test")
+    await asyncio.sleep(start)
+    await device.enroll(created.url)
+    return device
+
+
+async def _manage(installation: Installation, apns: APNs, number: int, start: float) -> SimulatedDevice:
+    """A device's life: it enrolls, gets commands from another process than the server, and answers until none waits."""
+    device = await _device(installation, apns, number, start)
+    running = asyncio.create_task(device.run())
+    try:
+        for request in REQUESTS:
+            await commands.send(installation, device.device.udid, request, actor="test")
+            await asyncio.sleep(random.Random(number).random())
+        while await installation.store.read(lambda tx: _waiting(tx, device.device.udid)):
+            assert not running.done() or running.result() is None
+            await asyncio.sleep(0.1)
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        await device.close()
+    return device
+
+
+def _waiting(tx: Tx, udid: str) -> int:
+    from bramley.model.enrollments import EnrollmentID
+
+    enrollment = tx.enrollments.by_id(EnrollmentID(udid))
+    assert enrollment is not None
+    return len(tx.commands.pending(enrollment.key))
+
+
+@pytest.mark.slow
+async def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
+    chance = random.Random(20)
+    async with _stage(tmp_path) as (installation, apns):
+        server = Killed(installation.settings, tmp_path / "server.log")
+        await server.start()
+        fleet = [asyncio.create_task(_manage(installation, apns, n, 0.35 * n)) for n in range(DEVICES)]
+        try:
+            while server.kills < KILLS:
+                await asyncio.sleep(chance.uniform(0.1, 1.0))
+                await server.kill()
+                await server.start()
+            busy_after_the_last_kill = sum(not task.done() for task in fleet)
+            async with asyncio.timeout(180):
+                devices = await asyncio.gather(*fleet)
+        finally:
+            for task in fleet:
+                task.cancel()
+            await asyncio.gather(*fleet, return_exceptions=True)
+            await server.stop()
+        assert busy_after_the_last_kill > 0, "the kills fell into traffic"
+
+        enrollments = await installation.store.read(lambda tx: tx.enrollments.find(state=EnrollmentState.ACTIVE))
+        assert Counter(enrollment.id for enrollment in enrollments) == Counter(d.device.udid for d in devices)
+        await _check_identities(installation, devices)
+        for enrollment in enrollments:
+            await _check_commands(installation, enrollment)
+
+
+async def _check_identities(installation: Installation, devices: list[SimulatedDevice]) -> None:
+    """Every certificate that a device holds is on record, bound to that device."""
+    for device in devices:
+        assert device.identity is not None
+        digest = certificates.sha256(device.identity.certificate)
+        version = await installation.store.read(lambda tx, digest=digest: tx.lineages.by_sha256(digest))  # type: ignore[misc]
+        presented = await installation.store.presented(digest, None)
+        assert version is not None
+        assert presented is not None
+        assert presented.enrollment_id == device.device.udid
+
+
+async def _check_commands(installation: Installation, enrollment: Enrollment) -> None:
+    """Every command has one stored answer, and one event that says so."""
+    history = await installation.store.read(lambda tx: tx.commands.history(enrollment.key))
+    assert Counter(command.request_type for command in history) == Counter(r.request_type for r in REQUESTS)
+    assert {command.state for command in history} == {CommandState.ACKNOWLEDGED}
+    assert all(command.answer for command in history)
+    answered = await installation.store.read(
+        lambda tx: tx.events.find(kind=EventKind.COMMAND_ANSWERED, enrollment_key=enrollment.key)
+    )
+    assert Counter(event.detail["command_uuid"] for event in answered) == Counter(command.uuid for command in history)

@@ -1,0 +1,107 @@
+"""Whose turn it is, for every state and kind that an operator may meet."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+import pytest
+
+from bramley.lifecycle.next_step import Mover, next_step
+from bramley.model.kinds import Kind
+from bramley.model.lineages import Lineage, LineageID, Policy, Turn, Version, VersionID, VersionState
+
+GRACE = timedelta(hours=72)
+YEAR = timedelta(days=365)
+
+
+def _lineage(kind: Kind, now: datetime) -> Lineage:
+    return Lineage(LineageID("l"), kind, "name", Policy(renew_at=0.5), now)
+
+
+def _version(now: datetime, state: VersionState = VersionState.ACTIVE, *, age: timedelta = timedelta(0)) -> Version:
+    begin = now - age
+    return Version(
+        VersionID("v"), LineageID("l"), 1, state, begin, begin, certificate=b"", not_before=begin, not_after=begin + YEAR
+    )
+
+
+@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("state", VersionState)
+def test_every_state_of_every_kind_has_a_next_step(kind: Kind, state: VersionState, now: datetime) -> None:
+    assert next_step(_lineage(kind, now), _version(now, state), now, grace=GRACE).text
+
+
+@pytest.mark.parametrize(
+    ("kind", "mover", "text"),
+    [
+        (Kind.DEVICE_IDENTITY, Mover.SERVER, "renews itself on 2027-05-26"),
+        (Kind.HTTPS, Mover.SERVER, "renews itself on 2027-05-26"),
+        (Kind.PUSH, Mover.HUMAN, "renew at identity.apple.com from 2027-05-26"),
+        (Kind.ROOT_CA, Mover.HUMAN, "to be replaced from 2027-05-26"),
+    ],
+)
+def test_what_is_in_force_and_fresh(kind: Kind, mover: Mover, text: str, now: datetime) -> None:
+    step = next_step(_lineage(kind, now), _version(now), now, grace=GRACE)
+    assert step.mover is mover
+    assert step.text.startswith(text)
+    assert step.at == now + YEAR / 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "mover", "text"),
+    [
+        (Kind.DEVICE_IDENTITY, Mover.DEVICE, "renewal is due since"),
+        (Kind.PROFILE_SIGNER, Mover.SERVER, "due; replaced"),
+        (Kind.PUSH, Mover.HUMAN, "renew at identity.apple.com now"),
+        (Kind.IDENTITY_CA, Mover.HUMAN, "to be replaced now"),
+    ],
+)
+def test_what_is_due(kind: Kind, mover: Mover, text: str, now: datetime) -> None:
+    step = next_step(_lineage(kind, now), _version(now, age=timedelta(days=300)), now, grace=GRACE)
+    assert step.mover is mover
+    assert step.text.startswith(text)
+
+
+@pytest.mark.parametrize(
+    ("kind", "mover", "text"),
+    [
+        (Kind.DEVICE_IDENTITY, Mover.HUMAN, "enroll the device again"),
+        (Kind.HTTPS, Mover.SERVER, "next start"),
+        (Kind.PUSH, Mover.HUMAN, "same Apple Account"),
+        (Kind.ROOT_CA, Mover.HUMAN, "replace it"),
+    ],
+)
+def test_what_has_expired(kind: Kind, mover: Mover, text: str, now: datetime) -> None:
+    step = next_step(_lineage(kind, now), _version(now, age=timedelta(days=366)), now, grace=GRACE)
+    assert step.mover is mover
+    assert step.text.startswith("expired; ")
+    assert text in step.text
+
+
+def test_a_superseded_identity_retires_after_its_grace(now: datetime) -> None:
+    version = replace(_version(now, VersionState.SUPERSEDED), changed_at=now)
+    step = next_step(_lineage(Kind.DEVICE_IDENTITY, now), version, now, grace=GRACE)
+    assert (step.mover, step.text, step.at) == (Mover.SERVER, "superseded; retires on 2026-11-27", now + GRACE)
+
+
+def test_an_issued_identity_waits_for_its_device(now: datetime) -> None:
+    step = next_step(_lineage(Kind.DEVICE_IDENTITY, now), _version(now, VersionState.ISSUED), now, grace=GRACE)
+    assert (step.mover, step.text) == (Mover.DEVICE, "waits for its first use")
+
+
+@pytest.mark.parametrize("turn", Turn)
+def test_what_is_awaited_names_who_is_waited_for(turn: Turn, now: datetime) -> None:
+    version = replace(_version(now, VersionState.AWAITING), turn=turn)
+    assert next_step(_lineage(Kind.PUSH, now), version, now, grace=GRACE).mover.value == turn.value
+
+
+def test_why_it_was_revoked_is_said(now: datetime) -> None:
+    version = replace(_version(now, VersionState.REVOKED), reason="stolen")
+    step = next_step(_lineage(Kind.DEVICE_IDENTITY, now), version, now, grace=GRACE)
+    assert (step.mover, step.text) == (Mover.NOBODY, "revoked: stolen")
+
+
+def test_what_has_no_end_needs_nothing(now: datetime) -> None:
+    version = replace(_version(now), not_before=None, not_after=None)
+    assert next_step(_lineage(Kind.TRUST_ANCHOR, now), version, now, grace=GRACE).mover is Mover.NOBODY

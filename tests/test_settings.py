@@ -1,0 +1,144 @@
+"""Settings from file, environment and command line: who wins, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bramley.errors import BadInput
+from bramley.settings import Settings, default_data_folder, explain, load
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "bramley.toml"
+
+
+def test_without_anything_the_defaults_hold(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    settings = load(environment={})
+    assert settings == Settings(data=tmp_path / "bramley")
+    assert settings.data == default_data_folder()
+
+
+def test_the_environment_wins_over_the_file_and_the_command_line_over_both(file: Path) -> None:
+    file.write_text("organization = 'file'\nurl = 'https://file.example'\n[listen]\nport = 1\nhost = '::1'")
+    settings = load(
+        file, {"BRAMLEY_ORGANIZATION": "environment", "BRAMLEY_LISTEN_PORT": "2"}, url="https://line.example", data=None
+    )
+    assert settings.organization == "environment"
+    assert (settings.listen.host, settings.listen.port) == ("::1", 2)
+    assert settings.url == "https://line.example"
+
+
+def test_every_setting_can_be_set_from_the_environment(tmp_path: Path) -> None:
+    values = {
+        item.environment: {"url": "https://a.example", "data": str(tmp_path)}.get(item.name, _text(item.default))
+        for item in explain()
+    }
+    assert load(environment=values) == Settings(url="https://a.example", data=tmp_path)
+
+
+def _text(default: object) -> str:
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
+def test_every_setting_is_explained() -> None:
+    found = list(explain())
+    assert len({item.environment for item in found}) == len(found)
+    assert all(item.explanation for item in found)
+
+
+def test_a_home_folder_is_found_in_a_file(file: Path) -> None:
+    file.write_text("data = '~/apples'")
+    assert load(file, {}).data == Path.home() / "apples"
+
+
+@pytest.mark.parametrize(("text", "meant"), [("true", True), ("NO", False), ("1", True), ("off", False)])
+def test_booleans_as_people_write_them(text: str, meant: bool) -> None:
+    assert load(environment={"BRAMLEY_SCEP_LEGACY_ALGORITHMS": text}).scep.legacy_algorithms is meant
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("BRAMLEY_SCEP_LEGACY_ALGORITHMS", "perhaps"),
+        ("BRAMLEY_LISTEN_PORT", "https"),
+        ("BRAMLEY_LISTEN_PORT", "65536"),
+        ("BRAMLEY_DEVICE_LISTENER_PORT", "-2"),
+        ("BRAMLEY_PUSH_PORT", "0"),
+        ("BRAMLEY_PUSH_EXPIRATION_DAYS", "31"),
+        ("BRAMLEY_IDENTITY_RENEW_AT", "1"),
+        ("BRAMLEY_IDENTITY_RENEW_AT", "nan"),
+        ("BRAMLEY_IDENTITY_JITTER", "-0.1"),
+        ("BRAMLEY_IDENTITY_LIFETIME_DAYS", "0"),
+        ("BRAMLEY_IDENTITY_GRACE_HOURS", "-1"),
+        ("BRAMLEY_SCEP_CHALLENGE_HOURS", "0"),
+        ("BRAMLEY_LIMITS_HEADER_SECONDS", "inf"),
+        ("BRAMLEY_LIMITS_HEADER_SECONDS", "nan"),
+        ("BRAMLEY_LIMITS_SCEP_BYTES", "0"),
+        ("BRAMLEY_LOG_LEVEL", "loud"),
+        ("BRAMLEY_LOG_FORMAT", "xml"),
+        ("BRAMLEY_DATA", ""),
+        ("BRAMLEY_URL", "http://mdm.example"),
+        ("BRAMLEY_URL", "https://"),
+        ("BRAMLEY_URL", "https://me:secret@mdm.example"),
+        ("BRAMLEY_URL", "https://mdm.example?x=1"),
+        ("BRAMLEY_URL", "https://mdm.example:port"),
+        ("BRAMLEY_URL", "https://mdm .example"),
+        ("BRAMLEY_URL", "https://[::1"),
+        ("BRAMLEY_NONSENSE", "1"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(name: str, value: str) -> None:
+    with pytest.raises(BadInput):
+        load(environment={name: value})
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["data = ''", "data = 5", "listen = 5", "listen = [1]", "[listen]\nport = true", "[listen]\nport = 1.5", "[nothing]", "x"],
+)
+def test_what_a_file_cannot_mean_is_refused(file: Path, content: str) -> None:
+    file.write_text(content)
+    with pytest.raises(BadInput):
+        load(file, {})
+
+
+def test_a_section_that_is_none_is_refused_even_where_the_environment_adds_to_it(file: Path) -> None:
+    file.write_text("listen = 5")
+    with pytest.raises(BadInput, match="listen is a section"):
+        load(file, {"BRAMLEY_LISTEN_PORT": "1"})
+
+
+def test_a_misspelling_is_met_with_a_suggestion(file: Path) -> None:
+    file.write_text("[limits]\ncheckin_byte = 1")
+    with pytest.raises(BadInput) as caught:
+        load(file, {})
+    assert caught.value.advice == "Did you mean limits.checkin_bytes?"
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"\x00"])
+def test_a_file_that_is_no_text(file: Path, content: bytes) -> None:
+    file.write_bytes(content)
+    with pytest.raises(BadInput, match="is not TOML"):
+        load(file, {})
+
+
+@pytest.mark.parametrize("name", ["", "none.toml"])
+def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
+    with pytest.raises(BadInput, match="cannot be read"):
+        load(tmp_path / name, {})
+
+
+@pytest.mark.parametrize("name", ["BRAMLEY_CONFIG", "BRAMLEY_SEALING_KEY", "BRAMLEY_TOKEN", "PATH"])
+def test_variables_that_are_no_settings_are_left_alone(name: str) -> None:
+    load(environment={name: "anything"})
+
+
+def test_settings_are_frozen() -> None:
+    settings: Any = Settings()
+    with pytest.raises(AttributeError):
+        settings.url = "https://other.example"
