@@ -18,7 +18,7 @@ import pytest
 from bramley.clock import SystemClock
 from bramley.mdm.commands import DeviceInformation, ProfileList, Request, SecurityInfo
 from bramley.model.commands import CommandState
-from bramley.model.enrollments import Enrollment, EnrollmentState
+from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentState
 from bramley.model.events import EventKind
 from bramley.operations import commands, enrolling, push_certificate
 from bramley.operations.installation import Installation, initialize
@@ -148,8 +148,6 @@ async def _manage(installation: Installation, apns: APNs, number: int, start: fl
 
 
 def _waiting(tx: Tx, udid: str) -> int:
-    from bramley.model.enrollments import EnrollmentID
-
     enrollment = tx.enrollments.by_id(EnrollmentID(udid))
     assert enrollment is not None
     return len(tx.commands.pending(enrollment.key))
