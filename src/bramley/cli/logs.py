@@ -46,12 +46,12 @@ def configure(settings: Log) -> None:
     level = logging.getLevelNamesMapping()[settings.level.upper()]
     structlog.configure(
         processors=[
-            structlog.stdlib.filter_by_level,
             *shared,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=_Loggers(level),
-        wrapper_class=structlog.stdlib.BoundLogger,
+        # Below the level a call is no more than a call: requests are logged for debugging, one by one.
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from itertools import count
 from typing import Final
 
 import structlog
@@ -60,12 +63,15 @@ class Dispatch:
     exact: Mapping[str, Route]
     prefixes: Mapping[str, Route] = field(default_factory=dict)
     api: ASGIApp | None = None
+    # What traces are made of: random once, then counted, since a random number costs a system call.
+    run: str = field(default_factory=partial(secrets.token_hex, 6))
+    numbers: Iterator[int] = field(default_factory=partial(count, 1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             raise ValueError(f"Expected HTTP; {scope['type']} came.")
         began = time.perf_counter()
-        trace = secrets.token_hex(8)
+        trace = f"{self.run}{next(self.numbers):x}"
         path: str = scope["path"]
         if self.api is not None and path.startswith(API_PREFIX):
             name, status = "api", await _pass_on(self.api, scope, receive, send, trace)
@@ -103,7 +109,8 @@ def _main_prefixes(live: Live) -> Mapping[str, Route]:
 
 
 def _mdm_routes(live: Live, metrics: Metrics) -> Mapping[str, Route]:
-    mdm = MDM(live, metrics)
+    skew = timedelta(minutes=live.installation.settings.identity.clock_skew_minutes)
+    mdm = MDM(live, metrics, skew)
     return {f"/mdm/{name}": Route(f"mdm-{name}", {"PUT": mdm}) for name in ("checkin", "connect")}
 
 

@@ -26,9 +26,17 @@ class Metrics:
         )
         self._refusals = Counter("bramley_refusals", "Device requests refused, by reason.", ("reason",), registry=self.registry)
 
+        # Finding a child by its labels costs more than counting: each is found once.
+        self._answers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+
     def answered(self, route: str, status: int, seconds: float) -> None:
-        self._requests.labels(route, status).inc()
-        self._seconds.labels(route).observe(seconds)
+        found = self._answers.get((route, status))
+        if found is None:
+            found = self._requests.labels(route, int(status)), self._seconds.labels(route)
+            self._answers[route, status] = found
+        requests, times = found
+        requests.inc()
+        times.observe(seconds)
 
     def refused(self, reason: str) -> None:
         self._refusals.labels(reason).inc()

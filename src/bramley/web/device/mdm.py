@@ -52,6 +52,7 @@ class MDM:
 
     live: Live
     metrics: Metrics
+    skew: timedelta
 
     async def __call__(self, request: Request) -> Response:
         presented: Presented | None = None
@@ -60,7 +61,7 @@ class MDM:
             store = self.live.installation.store
             presented = await store.presented(signer.sha256, message.sender.user)
             now = self.live.installation.clock.now()
-            device = authenticate(signer, presented, message, now=now, skew=self._skew)
+            device = authenticate(signer, presented, message, now=now, skew=self.skew)
             self._note_sight(device, now)
             if isinstance(message, Report):
                 return await self._connect(device, message, now)
@@ -87,7 +88,7 @@ class MDM:
         return signer, parse(body, max_bytes=limit, max_depth=self.live.installation.settings.limits.plist_depth)
 
     def _identify(self, proof: Proof, body: bytes) -> VerifiedSigner:
-        trust, now, skew = self.live.current().trust, self.live.installation.clock.now(), self._skew
+        trust, now, skew = self.live.current().trust, self.live.installation.clock.now(), self.skew
         if proof.certificate is None:
             return verify_signature(proof.signature or b"", body, trust, now=now, skew=skew)
         signer = verify_tls(proof.certificate, trust, now=now, skew=skew)
@@ -144,10 +145,6 @@ class MDM:
         except BramleyError as trouble:
             # The answer stands either way; what could not be written to the database is at least in the log.
             log.error("refusal not recorded", reason=reason, error=str(trouble))
-
-    @property
-    def _skew(self) -> timedelta:
-        return timedelta(minutes=self.live.installation.settings.identity.clock_skew_minutes)
 
 
 def read_proof(request: Request) -> Proof:
