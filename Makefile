@@ -45,7 +45,7 @@ bench: $(READY)
 	$(VENV)/bin/python -m tests.bench $(ARGS)
 
 docs: $(READY)
-	$(VENV)/bin/mkdocs build --strict $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet $(ARGS)
 
 clean:
 	rm -rf $(VENV) site dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

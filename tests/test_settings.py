@@ -133,7 +133,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path, name: str) -> None:
         load(tmp_path / name, {})
 
 
-@pytest.mark.parametrize("name", ["BRAMLEY_CONFIG", "BRAMLEY_SEALING_KEY", "BRAMLEY_TOKEN", "PATH"])
+@pytest.mark.parametrize("name", ["BRAMLEY_CONFIG", "BRAMLEY_SEALING_KEY", "PATH"])
 def test_variables_that_are_no_settings_are_left_alone(name: str) -> None:
     load(environment={name: "anything"})
 

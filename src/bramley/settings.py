@@ -144,7 +144,7 @@ def _set(tree: dict[str, Any], path: tuple[str, ...], value: Any) -> None:
     tree[path[-1]] = value
 
 
-OTHER_VARIABLES = frozenset({"BRAMLEY_CONFIG", "BRAMLEY_SEALING_KEY", "BRAMLEY_TOKEN", "BRAMLEY_VECTORS"})
+OTHER_VARIABLES = frozenset({"BRAMLEY_CONFIG", "BRAMLEY_SEALING_KEY", "BRAMLEY_TESTS_MAY_NOT_SKIP", "BRAMLEY_VECTORS"})
 """Variables of ours that are not settings: the file itself, secrets that belong in no file, and the tests' recordings."""
 
 

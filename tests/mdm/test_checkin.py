@@ -137,7 +137,7 @@ class TestReplacing:
         (job,) = await server.jobs("retire-identities")
         assert job.args == {"enrollment_key": was.key}
         (event,) = await server.events(EventKind.ENROLLMENT_REPLACED, was.key)
-        assert event.detail == {"replaced_by": now.key, "was": "active"}
+        assert event.detail == {"replaced_by": now.key, "was": "active", "cancelled": 1}
         await refused(Refusal.CHECKED_OUT, server, old, "TokenUpdate", Topic=TOPIC, Token=b"t", PushMagic="m")
 
     async def test_a_device_that_never_finished_or_has_left_may_come_again(self, server: Server) -> None:
@@ -287,7 +287,7 @@ class TestLeaving:
             assert (await server.row(key)).state is EnrollmentState.CHECKED_OUT
             assert (await server.command(key, uuid)).state is CommandState.CANCELLED
         (event,) = await server.events(EventKind.ENROLLMENT_CHECKED_OUT)
-        assert (event.enrollment_key, event.detail) == (identity.enrollment_key, {"quarantined": False})
+        assert (event.enrollment_key, event.detail) == (identity.enrollment_key, {"quarantined": False, "cancelled": 2})
         with pytest.raises(Refused):
             await server.connect(identity, "Idle")
 
@@ -299,7 +299,7 @@ class TestLeaving:
         assert (await server.row(identity.enrollment_key)).state is EnrollmentState.QUARANTINED
         assert (await server.command(identity.enrollment_key, uuid)).state is CommandState.QUEUED
         (event,) = await server.events(EventKind.ENROLLMENT_CHECKED_OUT)
-        assert event.detail == {"quarantined": True}
+        assert event.detail == {"quarantined": True, "cancelled": 0}
 
     async def test_what_was_decided_before_a_check_out_does_not_undo_it(self, server: Server) -> None:
         """A TokenUpdate that was authenticated just before the CheckOut was stored."""

@@ -94,11 +94,11 @@ def _take_over(tx: Tx, device: AuthenticatedDevice, enrollment: Enrollment, mess
             f"{message.sender.device} is enrolled and {other.state}; another identity asks for its place.",
             advice="If the device was wiped, make an enrollment link that names its UDID; if not, somebody pretends to be it.",
         )
-    end(tx, other, now)
+    cancelled = end(tx, other, now)
     args = {"enrollment_key": other.key}
     job = Job(RETIRE_IDENTITIES, run_at=now, created_at=now, args=args, dedup_key=f"{RETIRE_IDENTITIES}:{other.key}")
     tx.jobs.add(job)
-    detail = {"replaced_by": enrollment.key, "was": other.state}
+    detail = {"replaced_by": enrollment.key, "was": other.state, "cancelled": cancelled}
     tx.events.append(event(EventKind.ENROLLMENT_REPLACED, device, now, key=other.key, detail=detail))
 
 

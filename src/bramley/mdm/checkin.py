@@ -77,13 +77,13 @@ def _check_out(tx: Tx, device: AuthenticatedDevice, now: datetime) -> None:
     if device.sender.user is not None:
         for channel in tx.enrollments.channels(enrollment.key):
             if channel.key == device.presented.channel_key and channel.state is not EnrollmentState.CHECKED_OUT:
-                end(tx, channel, now)
-                tx.events.append(event(EventKind.ENROLLMENT_CHECKED_OUT, device, now, key=channel.key))
+                detail: dict[str, object] = {"cancelled": end(tx, channel, now)}
+                tx.events.append(event(EventKind.ENROLLMENT_CHECKED_OUT, device, now, key=channel.key, detail=detail))
         return
     quarantined = enrollment.state is EnrollmentState.QUARANTINED
-    if not quarantined:
-        end(tx, enrollment, now)
-    tx.events.append(event(EventKind.ENROLLMENT_CHECKED_OUT, device, now, detail={"quarantined": quarantined}))
+    cancelled = 0 if quarantined else end(tx, enrollment, now)
+    detail = {"quarantined": quarantined, "cancelled": cancelled}
+    tx.events.append(event(EventKind.ENROLLMENT_CHECKED_OUT, device, now, detail=detail))
 
 
 def _set_bootstrap_token(tx: Tx, device: AuthenticatedDevice, token: bytes | None, now: datetime, sealer: Sealer) -> None:

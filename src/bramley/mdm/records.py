@@ -38,18 +38,20 @@ def require_topic(topic: str, topics: Collection[str]) -> None:
         )
 
 
-def end(tx: Tx, enrollment: Enrollment, now: datetime) -> None:
-    """Checks out an enrollment, or one channel, with the channels under it, and cancels what waits for them."""
-    end_channels(tx, enrollment, now)
+def end(tx: Tx, enrollment: Enrollment, now: datetime) -> int:
+    """Checks out an enrollment, or one channel, with the channels under it; how many waiting commands that cancelled."""
+    cancelled = end_channels(tx, enrollment, now)
     tx.enrollments.update(replace(enrollment, state=EnrollmentState.CHECKED_OUT, changed_at=now))
+    return cancelled
 
 
-def end_channels(tx: Tx, enrollment: Enrollment, now: datetime) -> None:
-    """Checks out the channels under an enrollment, and cancels what waits for it and for them."""
-    tx.commands.cancel(enrollment.key, now)
+def end_channels(tx: Tx, enrollment: Enrollment, now: datetime) -> int:
+    """Checks out the channels under an enrollment, and cancels what waits for it and for them; how many commands."""
+    cancelled = tx.commands.cancel(enrollment.key, now)
     for channel in tx.enrollments.channels(enrollment.key):
         if channel.state is not EnrollmentState.CHECKED_OUT:
             tx.enrollments.update(replace(channel, state=EnrollmentState.CHECKED_OUT, changed_at=now))
+    return cancelled
 
 
 def secret_place(key: EnrollmentKey, purpose: Literal["bootstrap-token", "unlock-token"]) -> Place:

@@ -39,7 +39,6 @@ class EventKind(StrEnum):
     SCEP_REFUSED = "scep:request:refused"
     COMMAND_QUEUED = "command:queue:added"
     COMMAND_ANSWERED = "command:answer:stored"
-    COMMANDS_CANCELLED = "command:queue:cancelled"
     PUSH_TOKEN_DEAD = "push:token:dead"  # noqa: S105 - an event, not a secret
     PUSH_TOPIC_PAUSED = "push:topic:paused"
     PUSH_TOPIC_RESUMED = "push:topic:resumed"

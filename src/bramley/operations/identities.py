@@ -97,8 +97,8 @@ async def revoke(installation: Installation, name: str, *, reason: str, actor: s
 
 def end(tx: Tx, enrollment: Enrollment, *, now: datetime, actor: str) -> None:
     """Ends an enrollment and its channels: nothing is sent any more, and its place is free."""
-    check_out(tx, enrollment, now)
-    tx.events.append(Event(now, EventKind.ENROLLMENT_CHECKED_OUT, actor, enrollment.key))
+    cancelled = check_out(tx, enrollment, now)
+    tx.events.append(Event(now, EventKind.ENROLLMENT_CHECKED_OUT, actor, enrollment.key, detail={"cancelled": cancelled}))
 
 
 def retire_all(tx: Tx, key: EnrollmentKey, *, now: datetime, actor: str) -> int:

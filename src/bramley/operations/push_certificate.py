@@ -9,7 +9,7 @@ from cryptography import x509
 
 from bramley.apple.push.topic import topic_of
 from bramley.model.enrollments import EnrollmentState
-from bramley.model.events import EventKind
+from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Policy, Version, VersionState
 from bramley.operations import records, vault
@@ -52,7 +52,9 @@ async def import_pair(
             detail={"topic": topic},
         )
         version = records.promote(tx, version, now=now, actor=actor)
-        tx.notes.delete(paused_note(topic))
+        if tx.notes.get(paused_note(topic)) is not None:
+            tx.notes.delete(paused_note(topic))
+            tx.events.append(Event(now, EventKind.PUSH_TOPIC_RESUMED, actor, version_id=version.id, detail={"topic": topic}))
         records.touch(tx)
         return version
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from bramley.pki import keys
 from bramley.pki.errors import BadCertificate
 
+_SEQUENCE = b"\x30"  # DER begins with it, and may hold the words of a PEM mark in any of its texts
 _PEM_MARK = b"-----BEGIN"
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -21,7 +22,7 @@ def load(data: bytes) -> x509.Certificate:
 
     Raises BadCertificate for anything else, several certificates or trailing bytes included.
     """
-    if _PEM_MARK in data:
+    if not data.startswith(_SEQUENCE) and _PEM_MARK in data:
         found = load_chain(data)
         if len(found) != 1:
             raise BadCertificate(
@@ -31,7 +32,7 @@ def load(data: bytes) -> x509.Certificate:
         return found[0]
     try:
         return require_names(x509.load_der_x509_certificate(data))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise BadCertificate(
             f"Expected a certificate in DER or PEM; {len(data)} bytes came that are neither ({error}).",
             advice="Check that the file is a certificate, not a request, a key or a PKCS#12 archive.",
@@ -42,7 +43,7 @@ def load_chain(pem: bytes) -> tuple[x509.Certificate, ...]:
     """Every certificate of a PEM text, at least one, in the text's order. Raises BadCertificate."""
     try:
         return tuple(map(require_names, x509.load_pem_x509_certificates(pem)))
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise BadCertificate(
             f"Expected PEM text with certificates; what came cannot be read ({error}).",
             advice="Each certificate starts with -----BEGIN CERTIFICATE----- and is base64 up to its END line.",

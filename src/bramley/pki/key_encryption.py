@@ -50,7 +50,7 @@ class KeyEncryptionKey:
         if len(secret) != SECRET_SIZE:
             raise BadKeyEncryptionKey(
                 f"A key-encryption key is {SECRET_SIZE} bytes; {len(secret)} came.",
-                advice="Use the line that `bramley init` wrote, unchanged.",
+                advice="Use the line of the key file that the first start wrote, unchanged.",
             )
         self._cipher = AESGCM(_derive(secret, b"bramley/seal/1"))
         self.key_id = hashlib.sha256(_derive(secret, b"bramley/key-id/1")).hexdigest()[: 2 * KEY_ID_SIZE]
@@ -71,7 +71,7 @@ class KeyEncryptionKey:
         except (binascii.Error, ValueError):
             raise BadKeyEncryptionKey(
                 f"A key-encryption key is written as base64 of {SECRET_SIZE} bytes; what came is not base64.",
-                advice="Use the line that `bramley init` wrote, unchanged.",
+                advice="Use the line of the key file that the first start wrote, unchanged.",
             ) from None
         return cls(secret)
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
 STYLES: Final = (SignatureStyle.APPLE, SignatureStyle.DER, SignatureStyle.TLS)
 PATIENCE: Final = 60.0
+PLAIN: Final = "demo.plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,10 +190,13 @@ def _active(tx: Tx, fleet: Sequence[SimulatedDevice]) -> list[str]:
 
 async def _command(stage: Stage, fleet: Sequence[SimulatedDevice], demo: Demo) -> int:
     """Commands for all; how many were answered. Devices do not poll, so whoever answered was reached by a push."""
-    for request in _requests(stage):
-        for device in fleet:
-            await commands.send(stage.installation, device.device.udid, request, actor="demo")
-    await stage.until("every command answered", lambda tx: tx.commands.count_pending() == 0, PATIENCE)
+    requests = _requests(stage)
+    # What was put off by NotNow comes after what was not: a profile is removed once it is certain to be there.
+    for wave in (requests, [RemoveProfile(PLAIN)]):
+        for request in wave:
+            for device in fleet:
+                await commands.send(stage.installation, device.device.udid, request, actor="demo")
+        await stage.until("every command answered", lambda tx: tx.commands.count_pending() == 0, PATIENCE)
 
     def pushed(tx: Tx) -> int:
         found = (tx.enrollments.by_id(EnrollmentID(device.device.udid)) for device in fleet if device.history)
@@ -224,7 +228,6 @@ def _requests(stage: Stage) -> list[Request]:
         InstallProfile(signed),
         ProfileList(),
         CertificateList(),
-        RemoveProfile(plain.identifier),
     ]
 
 

@@ -31,7 +31,7 @@ def make_private(path: Path) -> None:
     DiskTrouble where the system does not let us.
     """
     if not path.parent.is_dir():
-        raise NoPlace(f"expected a folder at {path.parent}, found none.", advice="Run `bramley init`, or name another folder.")
+        raise NoPlace(f"expected a folder at {path.parent}, found none.", advice="Make the folder, or name another.")
     if path.is_dir():
         raise NoPlace(f"expected a file at {path}, found a folder.", advice="Name another data folder.")
     try:
