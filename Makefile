@@ -4,6 +4,7 @@
 #   make test    run the tests
 #   make lint    ruff, mypy, import contracts
 #   make bench   measure the hot paths
+#   make fuzz    throw damaged messages at everything that reads strangers' octets
 #   make docs    build the documentation into site/
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ VENV := .venv
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench fuzz docs clean
 
 help:
 	@sed -n 's/^#   //p' $(MAKEFILE_LIST)
@@ -43,6 +44,9 @@ lint: $(READY)
 
 bench: $(READY)
 	$(VENV)/bin/python -m tests.bench $(ARGS)
+
+fuzz: $(READY)
+	$(VENV)/bin/python -m tests.fuzz $(ARGS)
 
 docs: $(READY)
 	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet $(ARGS)

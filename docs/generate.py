@@ -17,7 +17,7 @@ from bramley.settings import explain
 
 REFERENCE: Final = Path(__file__).parent / "reference"
 _PART: Final = re.compile(r"<!-- generated: (\w+) -->\n.*?<!-- /generated -->", re.DOTALL)
-_COMMON: Final = frozenset({"--data", "--config", "--json"})
+_COMMON: Final = frozenset({"--data", "--database", "--config", "--json"})
 _METAVARS: Final = MappingProxyType({str: "TEXT", int: "N", float: "NUMBER", Path: "PATH"})
 
 
@@ -129,6 +129,8 @@ def _toml(value: object) -> str:
             return f"{value:.4g}" if value != round(value) else f"{value:.1f}"
         case str():
             return f'"{value}"'
+        case tuple():
+            return f"[{', '.join(map(_toml, value))}]"
         case _:
             return str(value)
 

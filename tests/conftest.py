@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from bramley.operations.installation import Installation, initialize, open_insta
 from bramley.pki import keys
 from bramley.sandbox.apple_ca import SandboxAppleCA
 from bramley.settings import Settings, load
+from tests.postgres import Cluster, cluster, database, programs
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 URL = "https://mdm.example.test:8443"
@@ -84,6 +85,22 @@ async def installation(settings: Settings, clock: SetClock) -> AsyncGenerator[In
     opened = await open_installation(settings, clock, {})
     yield opened
     await opened.store.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Cluster]:
+    """A PostgreSQL server, started when the first test asks for it."""
+    if programs() is None:
+        pytest.skip("no PostgreSQL server on this machine")
+    with cluster() as running:
+        yield running
+
+
+@pytest.fixture
+def postgres_url(postgres: Cluster) -> Iterator[str]:
+    """A fresh database on it."""
+    with database(postgres) as name:
+        yield postgres.url(name)
 
 
 @pytest.fixture(scope="session")

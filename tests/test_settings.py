@@ -42,6 +42,8 @@ def test_every_setting_can_be_set_from_the_environment(tmp_path: Path) -> None:
 
 
 def _text(default: object) -> str:
+    if isinstance(default, tuple):
+        return ", ".join(default)
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
@@ -90,6 +92,13 @@ def test_booleans_as_people_write_them(text: str, meant: bool) -> None:
         ("BRAMLEY_URL", "https://mdm .example"),
         ("BRAMLEY_URL", "https://[::1"),
         ("BRAMLEY_NONSENSE", "1"),
+        ("BRAMLEY_LISTEN_TLS", "false"),  # on 0.0.0.0, with no proxy named
+        ("BRAMLEY_PROXY_ADDRESSES", "proxy.example"),
+        ("BRAMLEY_PROXY_ADDRESSES", "192.0.2.1/24"),
+        ("BRAMLEY_PROXY_ADDRESSES", "0.0.0.0/0"),
+        ("BRAMLEY_PROXY_ADDRESSES", "192.0.2.1, ::/0"),
+        ("BRAMLEY_PROXY_CLIENT_CERTIFICATE", "Client-Cert"),  # from no proxy
+        ("BRAMLEY_PROXY_FORWARDED", "X-Real-IP"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(name: str, value: str) -> None:
@@ -142,3 +151,39 @@ def test_settings_are_frozen() -> None:
     settings: Any = Settings()
     with pytest.raises(AttributeError):
         settings.url = "https://other.example"
+
+
+class TestProxies:
+    def test_are_a_list_in_the_file_and_separated_by_commas_in_the_environment(self, file: Path) -> None:
+        file.write_text("[proxy]\naddresses = ['192.0.2.1', '2001:db8::/64']")
+
+        assert load(file, {}).proxy.addresses == ("192.0.2.1", "2001:db8::/64")
+        assert load(file, {"BRAMLEY_PROXY_ADDRESSES": "192.0.2.2, 192.0.2.3,"}).proxy.addresses == ("192.0.2.2", "192.0.2.3")
+        assert load(file, {"BRAMLEY_PROXY_ADDRESSES": ""}).proxy.addresses == ()
+
+    @pytest.mark.parametrize("addresses", ["'192.0.2.1'", "[1]", "{}"])
+    def test_are_nothing_but_a_list_of_texts(self, file: Path, addresses: str) -> None:
+        file.write_text(f"[proxy]\naddresses = {addresses}")
+
+        with pytest.raises(BadInput, match=r"proxy\.addresses"):
+            load(file, {})
+
+    @pytest.mark.parametrize("name", ["Mdm-Signature", "Host", "Client Cert", "X-Forwarded-For", "Ünicode"])
+    def test_pass_certificates_on_in_a_header_of_its_own(self, name: str) -> None:
+        with pytest.raises(BadInput, match="a header of its own"):
+            load(environment={"BRAMLEY_PROXY_ADDRESSES": "192.0.2.1", "BRAMLEY_PROXY_CLIENT_CERTIFICATE": name})
+
+    @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
+    def test_are_not_needed_for_a_listener_in_clear_on_loopback(self, host: str) -> None:
+        assert not load(environment={"BRAMLEY_LISTEN_TLS": "false", "BRAMLEY_LISTEN_HOST": host}).listen.tls
+
+    def test_make_a_listener_in_clear_possible_elsewhere(self) -> None:
+        assert not load(environment={"BRAMLEY_LISTEN_TLS": "false", "BRAMLEY_PROXY_ADDRESSES": "192.0.2.1"}).listen.tls
+
+
+def test_a_part_of_a_section_leaves_the_rest_of_it_as_it_was(file: Path) -> None:
+    file.write_text("[listen]\ntls = false\nhost = '127.0.0.1'\nport = 80")
+
+    settings = load(file, {}, listen={"host": "::1", "port": 81})
+
+    assert (settings.listen.host, settings.listen.port, settings.listen.tls) == ("::1", 81, False)

@@ -7,13 +7,15 @@ explanation; the reference page and `bramley settings` are generated from these.
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
-from urllib.parse import urlsplit
+from typing import Any, get_origin, get_type_hints
+from urllib.parse import unquote, urlsplit
 
 from bramley.errors import BadInput
 
@@ -36,6 +38,16 @@ def default_data_folder() -> Path:
 class Listen:
     host: str = _field("0.0.0.0", "address to listen on")  # noqa: S104 - a server for a fleet listens to the fleet
     port: int = _field(8443, "TCP port; 0 takes a free one")
+    tls: bool = _field(True, "speak TLS; false only on a loopback address or with proxy.addresses")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    addresses: tuple[str, ...] = _field((), "addresses and networks of the proxies in front, whose word is believed")
+    client_certificate: str = _field(
+        "", "header in which they pass on a device's TLS certificate, as in RFC 9440 or as escaped PEM; empty: in none"
+    )
+    forwarded: str = _field("X-Forwarded-For", "header in which they tell who called them: X-Forwarded-For or Forwarded")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,12 @@ class Limits:
     body_seconds: float = _field(60.0, "time for a request body to arrive whole")
     plist_depth: int = _field(64, "deepest nesting of a property list")
     shutdown_seconds: float = _field(10.0, "time for running requests to end at shutdown")
+    connections: int = _field(10_000, "open connections in all; beyond it new ones wait")
+    connections_per_address: int = _field(5_000, "open connections from one address; beyond it new ones are closed")
+    failures: int = _field(200, "failures at once that one address may make, at each of SCEP, links and sign-in, before 429")
+    failures_per_minute: int = _field(60, "how many of them are forgotten in a minute")
+    fetches_per_link: int = _field(5_000, "how often one enrollment link may be opened in an hour")
+    identities_per_enrollment: int = _field(20, "how often one enrollment may renew its identity in an hour")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +98,9 @@ class Identity:
 class SCEP:
     challenge_hours: int = _field(24, "life of the one-time challenge in an enrollment profile")
     renewal_challenge_days: int = _field(14, "life of the one-time challenge in a renewal")
-    legacy_algorithms: bool = _field(False, "accept single DES in SCEP requests, for clients older than RFC 8894")
+    legacy_algorithms: bool = _field(
+        False, "for clients older than RFC 8894: accept single DES, and a POST that repeats its message in the query"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +114,14 @@ class Settings:
     organization: str = _field("Bramley", "the organization's name, in profiles and certificates")
     url: str = _field("", "public base URL of this server; by default https://HOSTNAME:PORT, fixed at the first start")
     data: Path = _field(Path(), "the data folder; by default $XDG_DATA_HOME/bramley or ~/.local/share/bramley")
+    # not in the repr, since it may hold a password
+    database: str = field(
+        default="",
+        repr=False,
+        metadata={"explanation": "postgresql://… for a PostgreSQL server; empty: SQLite in the data folder"},
+    )
     listen: Listen = _section(Listen, "the main listener")
+    proxy: Proxy = _section(Proxy, "proxies in front that end TLS")
     device_listener: DeviceListen = _section(DeviceListen, "the listener for identification by TLS client certificate")
     limits: Limits = _section(Limits, "sizes and times")
     push: Push = _section(Push, "Apple Push Notification service")
@@ -129,7 +156,11 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None,
         if text is not None:
             _set(tree, path, _from_text(text, kind, _variable(path)))
     _refuse_unknown(environment)
-    tree.update({name: value for name, value in overrides.items() if value is not None})
+    for name, value in overrides.items():
+        if value is not None:
+            section = tree.get(name)
+            # a part of a section leaves the rest of it as it was
+            tree[name] = {**section, **value} if isinstance(section, dict) and isinstance(value, Mapping) else value
     tree.setdefault("data", default_data_folder())
     settings: Settings = _build(Settings, tree, ())
     _check(settings)
@@ -201,6 +232,10 @@ def _build(kind: type, tree: Mapping[str, Any], path: tuple[str, ...]) -> Any:
 
 
 def _converted(value: Any, hint: type, name: str) -> Any:
+    if get_origin(hint) is tuple:
+        if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+            return tuple(value)
+        raise BadInput(f"{name} must be a list of texts; found {value!r}.")
     if hint is Path and isinstance(value, str | Path):
         if not str(value):
             raise BadInput(f"{name} must not be empty.")
@@ -221,6 +256,8 @@ def _from_text(text: str, kind: type, name: str) -> Any:
         raise BadInput(f"{name} must be true or false; found {text!r}.")
     if kind is Path and not text:
         raise BadInput(f"{name} must not be empty.", advice="Remove it to have the default.")
+    if get_origin(kind) is tuple:
+        return tuple(item.strip() for item in text.split(",") if item.strip())
     try:
         return kind(text)
     except ValueError:
@@ -240,12 +277,18 @@ _RANGES = {
     "scep.challenge_hours": (1, 24 * 365),
     "scep.renewal_challenge_days": (1, 365),
 }
-_CHOICES = {"log.level": ("debug", "info", "warning", "error"), "log.format": ("auto", "text", "json")}
+_CHOICES = {
+    "proxy.forwarded": ("X-Forwarded-For", "Forwarded"),
+    "log.level": ("debug", "info", "warning", "error"),
+    "log.format": ("auto", "text", "json"),
+}
 
 
 def _check(settings: Settings) -> None:
     if settings.url:
         _check_url(settings.url)
+    if settings.database:
+        _check_database(settings.database)
     for name, (lowest, highest) in _RANGES.items():
         value = _value(settings, name)
         if not lowest <= value <= highest:
@@ -257,6 +300,44 @@ def _check(settings: Settings) -> None:
         value = getattr(settings.limits, item.name)
         if not 0 < value < float("inf"):
             raise BadInput(f"limits.{item.name} must be more than 0; found {value}.")
+    _check_proxy(settings)
+
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+_HEADERS_WITH_A_MEANING = frozenset({"mdm-signature", "authorization", "content-type", "content-length", "host", "connection"})
+
+
+def _check_proxy(settings: Settings) -> None:
+    proxy, listen = settings.proxy, settings.listen
+    for text in proxy.addresses:
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError:
+            raise BadInput(
+                f"proxy.addresses must hold addresses and networks, such as 192.0.2.7 or 192.0.2.0/28; found {text!r}."
+            ) from None
+        if network.prefixlen == 0:
+            raise BadInput(
+                f"proxy.addresses must not hold {text}: then anybody could claim to be any device.",
+                advice="Name the addresses from which the proxies connect.",
+            )
+    name = proxy.client_certificate
+    if name and (not _HEADER_NAME.fullmatch(name) or name.lower() in _HEADERS_WITH_A_MEANING | {"x-forwarded-for", "forwarded"}):
+        raise BadInput(f"proxy.client_certificate must name a header of its own, such as Client-Cert; found {name!r}.")
+    if name and not proxy.addresses:
+        raise BadInput("proxy.client_certificate is set, and proxy.addresses names no proxy that could send it.")
+    if not listen.tls and not proxy.addresses and not _is_loopback(listen.host):
+        raise BadInput(
+            f"listen.tls is false, and {listen.host} can be reached from elsewhere: tokens and commands would pass in clear.",
+            advice="Listen on 127.0.0.1, or name the proxies in front in proxy.addresses.",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _check_url(url: str) -> None:
@@ -267,6 +348,24 @@ def _check_url(url: str) -> None:
         usable = False
     if not usable or parts.username is not None or parts.query or parts.fragment or any(c.isspace() for c in url):
         raise BadInput(f"url must be https://HOST or https://HOST:PORT (Apple's devices accept nothing else); found {url!r}.")
+
+
+def _check_database(url: str) -> None:
+    """Whether the parts can be told apart: a password that is not percent-encoded would end up in a host or a database name.
+
+    The URL is never repeated, since it may hold that password.
+    """
+    try:
+        parts = urlsplit(url)
+        name = unquote(parts.path.removeprefix("/"))
+        usable = parts.scheme in {"postgresql", "postgres"} and parts.port != 0 and url.count("@") <= 1 and not parts.fragment
+    except ValueError:
+        usable = False
+    if not usable or not name or "/" in name or any(character.isspace() for character in url):
+        raise BadInput(
+            "database must be postgresql://USER:PASSWORD@HOST:PORT/NAME, or empty.",
+            advice="Percent-encode the characters @ : / # ? and % in its parts.",
+        )
 
 
 def _value(settings: Settings, name: str) -> Any:

@@ -1,6 +1,6 @@
 """Idle check-ins with an `Mdm-Signature`, against `bramley serve` in a process of its own.
 
-    python -m tests.bench.checkin [--requests N] [--connections N]
+    python -m tests.bench.checkin [--requests N] [--connections N] [--database both]
 
 Two cases: over kept-alive TLS connections, and over a new connection each time, the latter beside a bare TLS loop that
 shakes hands with the same certificate, reads one request and writes one answer. Prints the server's CPU time per request
@@ -53,9 +53,10 @@ class Figures:
     latencies: list[float]
 
 
-async def prepare(folder: Path, port: int) -> list[bytes]:
+async def prepare(folder: Path, port: int, database: str = "") -> list[bytes]:
     """Makes an installation with active devices; returns a signed Idle of each, as it goes over the wire."""
-    installation, _first = await initialize(load(environment={}, data=folder, url=f"https://localhost:{port}"), SystemClock(), {})
+    settings = load(environment={}, data=folder, database=database, url=f"https://localhost:{port}")
+    installation, _first = await initialize(settings, SystemClock(), {})
     live = await Live.start(installation)
     device_keys = [keys.generate(keys.KeyAlgorithm.RSA_2048) for _ in range(4)]
     requests = []
@@ -102,11 +103,9 @@ async def _device(installation: Installation, held: Held, number: int, key: keys
 
 
 @contextmanager
-def process(*arguments: str, environment: dict[str, str], port: int) -> Iterator[int]:
+def process(*command: str, environment: dict[str, str], port: int) -> Iterator[int]:
     """A server process that listens on the port; its process id."""
-    running = subprocess.Popen(
-        [sys.executable, *arguments], env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
+    running = subprocess.Popen(command, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         for _ in range(200):
             with socket.socket() as probe:
@@ -114,7 +113,7 @@ def process(*arguments: str, environment: dict[str, str], port: int) -> Iterator
                     break
             time.sleep(0.05)
         else:
-            raise SystemExit(f"{' '.join(arguments)} did not start")
+            raise SystemExit(f"{' '.join(command)} did not start")
         yield running.pid
     finally:
         running.terminate()
@@ -184,7 +183,8 @@ def _row(name: str, rounds: list[Figures]) -> float:
     return cpu
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on loopback that nobody listens on at the moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -193,7 +193,7 @@ def _free_port() -> int:
 
 async def measure(requests_each: int, at_once: int) -> int:
     with tempfile.TemporaryDirectory(prefix="bramley-bench-") as folder:
-        data, port, floor_port = Path(folder, "data"), _free_port(), _free_port()
+        data, port, floor_port = Path(folder, "data"), free_port(), free_port()
         requests = await prepare(data, port)
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
@@ -203,9 +203,9 @@ async def measure(requests_each: int, at_once: int) -> int:
             "BRAMLEY_LISTEN_PORT": str(port),
             "BRAMLEY_LOG_LEVEL": "warning",
         }
-        floor = ("-m", "tests.bench.tls_floor", str(floor_port))
+        floor = (sys.executable, "-m", "tests.bench.tls_floor", str(floor_port))
         with (
-            process("-m", "bramley", "serve", environment=environment, port=port) as pid,
+            process(sys.executable, "-m", "bramley", "serve", environment=environment, port=port) as pid,
             process(*floor, environment={}, port=floor_port) as floor_pid,
         ):
             kept, fresh, bare, edge = [], [], [], []
@@ -228,7 +228,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--requests", type=int, default=4000, help="requests a round")
     parser.add_argument("--connections", type=int, default=8, help="kept-alive connections")
+    parser.add_argument("--database", choices=["sqlite", "both"], default="sqlite", help="both: PostgreSQL beside SQLite")
     given = parser.parse_args()
+    if given.database == "both":
+        from tests.bench.checkin_databases import compare  # which imports this module
+
+        return compare(given.requests, given.connections)
     return asyncio.run(measure(given.requests, given.connections))
 
 

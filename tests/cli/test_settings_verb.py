@@ -36,3 +36,14 @@ def test_a_password_in_a_proxy_is_not_shown(run: Run, monkeypatch: pytest.Monkey
     shown = run("settings")
     assert "http://me:…@proxy.example:3128" in shown.out
     assert "hunter2" not in shown.out
+
+
+@pytest.mark.parametrize("extra", [(), ("--json",)])
+def test_nor_is_one_of_a_database(run: Run, monkeypatch: pytest.MonkeyPatch, extra: tuple[str, ...]) -> None:
+    monkeypatch.setenv(
+        "BRAMLEY_DATABASE", "postgresql://me:hunter2@db.example/b?sslmode=require&sslpassword=hunter2&PASSWORD=hunter2"
+    )
+    shown = run("settings", *extra)
+    masked = "postgresql://me:…@db.example/b?sslmode=require&sslpassword=…&PASSWORD=…"
+    assert masked in (str(shown.json) if extra else shown.out)
+    assert "hunter2" not in shown.out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import fields, replace
 from typing import Any
 
@@ -9,8 +10,8 @@ import pytest
 
 from bramley.model.enrollments import Binding, Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
 from bramley.model.lineages import VersionID
-from bramley.storage.errors import Conflict, NotFound
-from bramley.storage.protocols import Store
+from bramley.storage.errors import Conflict, NotFound, WentOn
+from bramley.storage.protocols import Store, Tx
 from tests.conftest import NOW
 
 from .kit import DAY, channel, enrollment, link, store_all, store_identity
@@ -61,19 +62,17 @@ async def test_an_id_belongs_to_one_living_enrollment(store: Store) -> None:
     assert await store.read(lambda tx: tx.enrollments.by_id(udid)) == replace(new, id=udid)
 
 
-async def test_a_caught_conflict_leaves_the_rest_of_the_transaction(store: Store) -> None:
+async def test_a_transaction_does_not_go_on_after_a_conflict(store: Store) -> None:
     await store_all(store, enrollment("1"), enrollment("2"))
 
-    def try_to_take(tx: Any) -> str:
-        try:
+    def go_on(tx: Tx) -> None:
+        tx.notes.set("begun", "yes")
+        with suppress(Conflict):
             tx.enrollments.update(enrollment("2", id=EnrollmentID("UDID 1")))
-        except Conflict:
-            tx.notes.set("refused", "yes")
-            return "refused"
-        return "taken"
 
-    assert await store.run(try_to_take) == "refused"
-    assert await store.read(lambda tx: tx.notes.get("refused")) == "yes"
+    with pytest.raises(WentOn):
+        await store.run(go_on)
+    assert await store.read(lambda tx: tx.notes.get("begun")) is None
 
 
 async def test_the_latest_of_an_id_is_the_living_one_else_the_newest(store: Store) -> None:

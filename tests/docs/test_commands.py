@@ -14,7 +14,7 @@ from bramley.cli.program import NOUNS, load
 
 from .pages import PAGES, ROOT, code_blocks
 
-_COMMON = ("--data", "--config")
+_COMMON = ("--data", "--database", "--config")
 
 
 def shown(page: str) -> Iterator[list[str]]:

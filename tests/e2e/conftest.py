@@ -16,9 +16,18 @@ from bramley.sandbox.device import SimulatedDevice
 from bramley.storage.protocols import Tx
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def database(request: pytest.FixtureRequest) -> str:
+    """The setting `database`: on each a whole server must do."""
+    if request.param == "sqlite":
+        return ""
+    url: str = request.getfixturevalue("postgres_url")
+    return url
+
+
 @pytest.fixture
-async def stage(tmp_path: Path) -> AsyncGenerator[Stage]:
-    opened = await open_stage(tmp_path, SystemClock())
+async def stage(tmp_path: Path, database: str) -> AsyncGenerator[Stage]:
+    opened = await open_stage(tmp_path, SystemClock(), database)
     yield opened
     await opened.close()
 

@@ -31,8 +31,6 @@ from bramley.sandbox.device import Behaviour, DeviceIdentity, Patience, Signatur
 from bramley.settings import Settings, load
 from bramley.storage.protocols import Tx
 
-DEVICES = 50
-KILLS = 20
 REQUESTS: tuple[Request, ...] = (DeviceInformation(("UDID",)), SecurityInfo(), ProfileList())
 
 
@@ -49,6 +47,7 @@ class Killed:
         settings = self._settings
         environment = {
             "BRAMLEY_DATA": str(settings.data),
+            "BRAMLEY_DATABASE": settings.database,
             "BRAMLEY_LISTEN_HOST": settings.listen.host,
             "BRAMLEY_LISTEN_PORT": str(settings.listen.port),
             "BRAMLEY_PUSH_HOST": settings.push.host,
@@ -89,7 +88,7 @@ async def _listens(port: int) -> bool:
 
 
 @asynccontextmanager
-async def _stage(folder: Path) -> AsyncGenerator[tuple[Installation, APNs]]:
+async def _stage(folder: Path, database: str) -> AsyncGenerator[tuple[Installation, APNs]]:
     clock = SystemClock()
     apple = SandboxAppleCA.make(clock.now())
     apns = APNs(apple, clock)
@@ -99,6 +98,7 @@ async def _stage(folder: Path) -> AsyncGenerator[tuple[Installation, APNs]]:
     settings = load(
         environment={},
         data=folder / "data",
+        database=database,
         url=f"https://localhost:{port}",
         listen={"host": "127.0.0.1", "port": port},
         push={"host": "127.0.0.1", "port": apns.port, "ca_file": str(folder / "apple.pem")},
@@ -155,19 +155,28 @@ def _waiting(tx: Tx, udid: str) -> int:
 
 @pytest.mark.slow
 async def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
+    await _lose_nothing(tmp_path, "", kills=20, devices=50)
+
+
+@pytest.mark.slow
+async def test_nor_do_some_on_postgresql(tmp_path: Path, postgres_url: str) -> None:
+    await _lose_nothing(tmp_path, postgres_url, kills=5, devices=15)
+
+
+async def _lose_nothing(folder: Path, database: str, *, kills: int, devices: int) -> None:
     chance = random.Random(20)
-    async with _stage(tmp_path) as (installation, apns):
-        server = Killed(installation.settings, tmp_path / "server.log")
+    async with _stage(folder, database) as (installation, apns):
+        server = Killed(installation.settings, folder / "server.log")
         await server.start()
-        fleet = [asyncio.create_task(_manage(installation, apns, n, 0.35 * n)) for n in range(DEVICES)]
+        fleet = [asyncio.create_task(_manage(installation, apns, n, 0.35 * n)) for n in range(devices)]
         try:
-            while server.kills < KILLS:
+            while server.kills < kills:
                 await asyncio.sleep(chance.uniform(0.1, 1.0))
                 await server.kill()
                 await server.start()
             busy_after_the_last_kill = sum(not task.done() for task in fleet)
             async with asyncio.timeout(180):
-                devices = await asyncio.gather(*fleet)
+                managed = await asyncio.gather(*fleet)
         finally:
             for task in fleet:
                 task.cancel()
@@ -176,8 +185,8 @@ async def test_twenty_kills_lose_nothing(tmp_path: Path) -> None:
         assert busy_after_the_last_kill > 0, "the kills fell into traffic"
 
         enrollments = await installation.store.read(lambda tx: tx.enrollments.find(state=EnrollmentState.ACTIVE))
-        assert Counter(enrollment.id for enrollment in enrollments) == Counter(d.device.udid for d in devices)
-        await _check_identities(installation, devices)
+        assert Counter(enrollment.id for enrollment in enrollments) == Counter(d.device.udid for d in managed)
+        await _check_identities(installation, managed)
         for enrollment in enrollments:
             await _check_commands(installation, enrollment)
 

@@ -1,4 +1,7 @@
-"""Mdm-Signature and TLS: only a key whose certificate chains to our identity CA, and is valid now, makes a signer."""
+"""Mdm-Signature and TLS: only a key whose certificate chains to our identity CA, and is valid now, makes a signer.
+
+Forged signatures of every kind are in `test_hostile_signatures`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from bramley.mdm.errors import Refusal, Refused
 from bramley.mdm.identity import MAX_HEADER_BYTES, IdentityTrust, Method, verify_signature, verify_tls
 from bramley.pki import certificates, chains, cms, names
 from bramley.pki.ca.authority import Authority, issue
-from bramley.pki.ca.profiles import DEVICE_IDENTITY, IDENTITY_CA, PROFILE_SIGNER, CertificateProfile
+from bramley.pki.ca.profiles import DEVICE_IDENTITY, CertificateProfile
 
 from .kit import NOW, Orchard, sign
 
@@ -95,15 +98,6 @@ def test_swapped_bodies_are_refused(
         assert caught.value.reason is Refusal.BAD_SIGNATURE
 
 
-def test_signed_attributes_cannot_pose_as_a_body(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust) -> None:
-    signed = cms.sign(BODY, key=orchard.device_key, certificate=certificate, detached=True)
-    attributes = cms.parse_signed_data(signed).signers[0].signed_attributes_raw
-    assert attributes is not None
-    bare = cms.sign(attributes, key=orchard.device_key, certificate=certificate, detached=True, signed_attributes=False)
-    header = base64.b64encode(bare)
-    refused(Refusal.BAD_SIGNATURE, lambda: verify_signature(header, attributes, trust, now=NOW))
-
-
 @pytest.mark.parametrize("header", [None, "", b""])
 def test_no_header_is_no_signature(trust: IdentityTrust, header: str | bytes | None) -> None:
     refused(Refusal.NO_SIGNATURE, lambda: verify_signature(header, BODY, trust, now=NOW))
@@ -135,11 +129,6 @@ def test_base64_is_strict(orchard: Orchard, certificate: x509.Certificate, trust
         assert caught.value.reason is Refusal.BAD_SIGNATURE
 
 
-def test_attached_content_is_refused(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust) -> None:
-    attached = base64.b64encode(cms.sign(BODY, key=orchard.device_key, certificate=certificate))
-    refused(Refusal.BAD_SIGNATURE, lambda: verify_signature(attached, BODY, trust, now=NOW))
-
-
 def test_two_signers_are_refused(orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, tmp_path: Path) -> None:
     if shutil.which("openssl") is None:
         pytest.skip("no openssl command here to sign twice with")
@@ -152,28 +141,6 @@ def test_two_signers_are_refused(orchard: Orchard, certificate: x509.Certificate
     subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True)
     header = base64.b64encode((tmp_path / "signature").read_bytes())
     refused(Refusal.SEVERAL_SIGNERS, lambda: verify_signature(header, BODY, trust, now=NOW))
-
-
-def test_a_look_alike_ca_is_unknown(orchard: Orchard, trust: IdentityTrust) -> None:
-    header = sign(BODY, made(orchard.look_alike, orchard), orchard.device_key)
-    refused(Refusal.UNKNOWN_ISSUER, lambda: verify_signature(header, BODY, trust, now=NOW))
-
-
-def test_another_ca_under_the_same_root_is_unknown(orchard: Orchard, trust: IdentityTrust) -> None:
-    subject = names.make("Orchard HTTPS CA")
-    sibling = issue(orchard.root, IDENTITY_CA, orchard.look_alike.key.public_key(), subject=subject, now=NOW)
-    header = sign(BODY, made(Authority(sibling, orchard.look_alike.key), orchard), orchard.device_key)
-    refused(Refusal.UNKNOWN_ISSUER, lambda: verify_signature(header, BODY, trust, now=NOW))
-
-
-def test_the_ca_itself_is_not_a_device(orchard: Orchard, trust: IdentityTrust) -> None:
-    header = sign(BODY, orchard.identity_ca.certificate, orchard.identity_ca.key)
-    refused(Refusal.WRONG_USAGE, lambda: verify_signature(header, BODY, trust, now=NOW))
-
-
-def test_a_certificate_for_another_use_is_refused(orchard: Orchard, trust: IdentityTrust) -> None:
-    header = sign(BODY, made(orchard.identity_ca, orchard, PROFILE_SIGNER), orchard.device_key)
-    refused(Refusal.WRONG_USAGE, lambda: verify_signature(header, BODY, trust, now=NOW))
 
 
 @pytest.mark.parametrize("remembered", [False, True])

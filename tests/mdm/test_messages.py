@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bramley.mdm import messages
 from bramley.mdm.errors import BadMessage
@@ -190,3 +192,31 @@ def test_secrets_are_not_shown() -> None:
     bootstrap = parse_checkin(body(UDID=UDID, MessageType="SetBootstrapToken", BootstrapToken=b"XYZZY"))
     report = parse_report(body(UDID=UDID, Status="Acknowledged", CommandUUID="1", Secret="XYZZY"))
     assert "XYZZY" not in f"{token!r} {bootstrap!r} {report!r}"
+
+
+DECIDING = (
+    "UDID EnrollmentID UserID MessageType Topic Token PushMagic UnlockToken BootstrapToken Endpoint Status CommandUUID ErrorChain"
+)
+TYPES = (
+    "Authenticate TokenUpdate CheckOut SetBootstrapToken GetBootstrapToken GetToken UserAuthenticate DeclarativeManagement Idle"
+)
+VALUES: st.SearchStrategy[Any] = (
+    st.sampled_from(TYPES.split())
+    | st.text("ab:-", max_size=5)
+    | st.binary(max_size=5)
+    | st.integers(-1, 1)
+    | st.booleans()
+    | st.just([])
+    | st.just([{"ErrorCode": 1}])
+    | st.just({})
+)
+
+
+@given(st.dictionaries(st.sampled_from(DECIDING.split()), VALUES))
+def test_every_dictionary_is_a_message_with_a_sender_or_refused(keys: dict[str, Any]) -> None:
+    for read in (parse_checkin, parse_report):
+        try:
+            message = read(body(**keys))
+        except BadMessage:
+            continue
+        assert message.sender.device

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bramley.pki import certificates, names
 from bramley.pki.errors import BadCertificate
@@ -101,3 +103,29 @@ def test_apples_own_certificates_read(vectors: Path) -> None:
         "CN=Apple iPhone Certification Authority",
         "CN=Apple Root CA",
     ]
+
+
+@settings(deadline=None, max_examples=300)
+@pytest.mark.filterwarnings("ignore:Attribute's length")  # a changed octet can make a country of three letters
+@given(data=st.data(), as_pem=st.booleans())
+def test_a_changed_certificate_is_refused_or_says_what_it_holds(hierarchy: Any, data: st.DataObject, as_pem: bool) -> None:
+    original = hierarchy.device
+    changed = bytearray(certificates.pem(original) if as_pem else certificates.der(original))
+    for _ in range(data.draw(st.integers(1, 3))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        certificate = certificates.load(bytes(changed))
+        certificates.public_key(certificate)
+        certificates.extensions(certificate)
+    except BadCertificate:
+        return
+    names.text(certificate.subject)
+    assert certificates.load(certificates.der(certificate)) == certificate
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=300))
+def test_noise_is_no_certificate(data: bytes) -> None:
+    for read in (certificates.load, certificates.load_chain):
+        with pytest.raises(BadCertificate):
+            read(data)

@@ -12,8 +12,10 @@ from typing import Any
 from cryptography import x509
 
 from bramley.clock import SystemClock
-from bramley.settings import Limits
+from bramley.settings import Limits, Proxy
 from bramley.tls.live import LiveCertificate, ServerPair
+from bramley.web.metrics import Metrics
+from bramley.web.proxy import Proxies
 from bramley.web.server import Listener, Servers
 
 App = Callable[[Any, Any, Any], Awaitable[None]]
@@ -54,6 +56,12 @@ class RawClient:
             return True
 
 
+def servers_of(limits: Limits = LIMITS, proxy: Proxy | None = None) -> Servers:
+    """Servers by themselves, without a metric that anybody reads."""
+    metrics = Metrics()
+    return Servers(limits, SystemClock(), Proxies(proxy or Proxy(), metrics), metrics)
+
+
 @dataclass(frozen=True, slots=True)
 class Running:
     servers: Servers
@@ -81,11 +89,12 @@ class Start:
 
     @asynccontextmanager
     async def __call__(
-        self, app: App, *, limits: Limits = LIMITS, client_ca: list[x509.Certificate] | None = None
+        self, app: App, *, limits: Limits = LIMITS, client_ca: list[x509.Certificate] | None = None, tls: bool = True
     ) -> AsyncIterator[Running]:
         live = LiveCertificate(self.pair)
-        servers = Servers(limits, SystemClock())
-        listener = Listener("127.0.0.1", 0, live.context(client_ca), app, client_certificates=client_ca is not None)
+        servers = servers_of(limits)
+        context = live.context(client_ca) if tls else None
+        listener = Listener("127.0.0.1", 0, context, app, client_certificates=client_ca is not None)
         ((_host, port),) = await servers.start([listener])
         try:
             yield Running(servers, live, port, self.tls)

@@ -14,7 +14,7 @@ from bramley.mdm.errors import NotOffered, Refusal, Refused
 from bramley.web import answers
 from tests.web.world import CHECKIN, World
 
-HARMLESS = {400, 404, 410, 413, 500, 503}
+HARMLESS = {400, 404, 410, 413, 429, 500, 503}
 
 
 def every_error(root: type[BramleyError] = BramleyError) -> Iterator[type[BramleyError]]:

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from bramley.clock import SystemClock
 from bramley.tls.live import LiveCertificate, ServerPair
 from bramley.web.errors import CannotListen
-from bramley.web.server import Listener, Servers
-from tests.web.kit import LIMITS, Start
+from bramley.web.server import Listener
+from tests.web.kit import LIMITS, Start, servers_of
 
 REQUEST = b"GET /a HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -24,7 +23,7 @@ async def hello(_scope: Any, _receive: Any, send: Any) -> None:
 
 async def test_a_port_in_use_is_said_with_what_to_do_and_nothing_is_left_listening(ec_pair: ServerPair) -> None:
     context = LiveCertificate(ec_pair).context()
-    servers = Servers(LIMITS, SystemClock())
+    servers = servers_of()
     with socket.create_server(("127.0.0.1", 0)) as free:
         first = free.getsockname()[1]
     with socket.create_server(("127.0.0.1", 0)) as taken:
@@ -38,7 +37,7 @@ async def test_a_port_in_use_is_said_with_what_to_do_and_nothing_is_left_listeni
 
 
 async def test_an_address_of_another_machine_is_said(ec_pair: ServerPair) -> None:
-    servers = Servers(LIMITS, SystemClock())
+    servers = servers_of()
 
     with pytest.raises(CannotListen, match=r"203\.0\.113\.7:8443.*no such address"):
         await servers.start([Listener("203.0.113.7", 8443, LiveCertificate(ec_pair).context(), hello)])

@@ -10,7 +10,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
 from bramley import __version__
-from bramley.cli.verbs import ConfigOption, DataOption, JSONOption, application
+from bramley.cli.verbs import ConfigOption, DatabaseOption, DataOption, JSONOption, application
 
 PROGRAM = "bramley"
 
@@ -69,6 +69,7 @@ app = application("An Apple MDM server that looks after its own certificates.", 
 @app.callback()
 def root(
     data: DataOption = None,
+    database: DatabaseOption = None,
     config: ConfigOption = None,
     as_json: JSONOption = False,
     version: Annotated[

@@ -39,7 +39,7 @@ class Session:
         """The settings in force: file, then environment, then what the command line says. Raises BadInput."""
         named = os.environ.get("BRAMLEY_CONFIG")
         file = self._invocation.config or (Path(named) if named else None)
-        return load(file, data=self._invocation.data, **overrides)
+        return load(file, data=self._invocation.data, database=self._invocation.database, **overrides)
 
     def run(self, operation: Callable[[Installation], Awaitable[T]], *, dry_run: bool = False) -> T:
         """Opens the installation, runs the operation, closes. A dry run does every check and undoes every change."""

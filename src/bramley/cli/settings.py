@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
 import typer
@@ -9,6 +10,8 @@ import typer
 from bramley.cli.session import Session
 from bramley.cli.verbs import Verb, sole
 from bramley.settings import Explained, Settings, default_data_folder, explain
+
+_SECRET_PARAMETER = re.compile(r"([?&](?:ssl)?password=)[^&]*", re.IGNORECASE)
 
 app = sole("Every setting with the value in force.")
 
@@ -58,9 +61,11 @@ def _default(item: Explained) -> object:
 
 
 def _without_password(value: str) -> str:
-    """A proxy's URL may hold one."""
+    """The URL of a proxy or a database may hold one, before the host or among the parameters."""
     try:
         password = urlsplit(value).password
     except ValueError:
         return value
-    return value.replace(f":{password}@", ":…@", 1) if password else value
+    if password:
+        value = value.replace(f":{password}@", ":…@", 1)
+    return _SECRET_PARAMETER.sub(r"\1…", value)

@@ -1,4 +1,4 @@
-"""What every verb has in common: the options --data, --config and --json, before or after the verb's name."""
+"""What every verb has in common: the options --data, --database, --config and --json, before or after the verb's name."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ class Invocation:
     """What the common options said."""
 
     data: Path | None = None
+    database: str | None = None
     config: Path | None = None
     as_json: bool = False
 
@@ -23,6 +24,11 @@ class Invocation:
 def _set_data(ctx: typer.Context, value: Path | None) -> None:
     if value is not None:
         ctx.obj = replace(ctx.obj, data=value)
+
+
+def _set_database(ctx: typer.Context, value: str | None) -> None:
+    if value is not None:
+        ctx.obj = replace(ctx.obj, database=value)
 
 
 def _set_config(ctx: typer.Context, value: Path | None) -> None:
@@ -42,6 +48,16 @@ DataOption = Annotated[
         metavar="DIR",
         help="The data folder (BRAMLEY_DATA; by default ~/.local/share/bramley).",
         callback=_set_data,
+        expose_value=False,
+    ),
+]
+DatabaseOption = Annotated[
+    str | None,
+    typer.Option(
+        "--database",
+        metavar="URL",
+        help="A PostgreSQL database instead of SQLite in the data folder (BRAMLEY_DATABASE, the place for a password).",
+        callback=_set_database,
         expose_value=False,
     ),
 ]
@@ -96,5 +112,7 @@ _common = application("", add_completion=False)
 
 
 @_common.command()
-def _options(data: DataOption = None, config: ConfigOption = None, as_json: JSONOption = False) -> None:
-    """Only a carrier of the three options."""
+def _options(
+    data: DataOption = None, database: DatabaseOption = None, config: ConfigOption = None, as_json: JSONOption = False
+) -> None:
+    """Only a carrier of the four options."""

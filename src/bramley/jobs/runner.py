@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from bramley.clock import Clock
-from bramley.errors import BramleyError
+from bramley.errors import BramleyError, OutsideTrouble
 from bramley.model.jobs import Job
 from bramley.storage.protocols import Store, Tx, Watch
 
@@ -25,6 +25,7 @@ BATCH: Final = 500
 MOST_ATTEMPTS: Final = 10
 AT_ONCE: Final = 8
 PAUSE_SECONDS: Final = 0.02
+TROUBLE_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,13 @@ class Runner:
         holding = asyncio.create_task(self._keep_leases(), name="leases")
         try:
             while True:
-                await self.step()
-                await self._wait(watch)
+                try:
+                    await self.step()
+                    await self._wait(watch)
+                except OutsideTrouble as trouble:
+                    # The database is away for a while; the jobs in it are not lost.
+                    self._log.error("cannot look for jobs; trying again", error=str(trouble))
+                    await asyncio.sleep(TROUBLE_SECONDS)
                 # Commits come in crowds when devices do: one look at the queue for all of them.
                 await asyncio.sleep(PAUSE_SECONDS)
         finally:
@@ -120,7 +126,10 @@ class Runner:
         while True:
             await self._clock.sleep_until(self._clock.now() + LEASE / 3)
             if self._running:
-                await self._store.run(partial(self._extend, now=self._clock.now()))
+                try:
+                    await self._store.run(partial(self._extend, now=self._clock.now()))
+                except OutsideTrouble as trouble:
+                    self._log.error("cannot extend the leases of running jobs", error=str(trouble))
 
     def _extend(self, tx: Tx, *, now: datetime) -> None:
         tx.jobs.extend(self._owner, now, LEASE)
@@ -145,7 +154,11 @@ class Runner:
             for job, outcome in zip(jobs, outcomes, strict=True):
                 self._settle(tx, job, outcome, now)
 
-        await self._store.run(settle)
+        try:
+            await self._store.run(settle)
+        except OutsideTrouble as trouble:
+            # Their leases end, and whoever is there takes them up again.
+            self._log.error("cannot note what became of jobs", kind=kind, jobs=len(jobs), error=str(trouble))
 
     def _settle(self, tx: Tx, job: Job, outcome: Outcome, now: datetime) -> None:
         if job.id is None:

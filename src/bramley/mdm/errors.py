@@ -25,6 +25,7 @@ class Refusal(StrEnum):
     NO_SIGNATURE = "no-signature"
     BAD_SIGNATURE = "bad-signature"
     SEVERAL_SIGNERS = "several-signers"
+    BAD_CERTIFICATE_HEADER = "bad-certificate-header"
     UNKNOWN_ISSUER = "unknown-issuer"
     EXPIRED = "expired"
     NOT_YET_VALID = "not-yet-valid"

@@ -121,7 +121,7 @@ class IdentityTrust:
             public_key = certificates.public_key(leaf)
         except ChainError as error:
             raise Refused(_REFUSALS.get(error.reason, Refusal.UNKNOWN_ISSUER), str(error)) from error
-        except (PKIError, ValueError) as error:
+        except (PKIError, ValueError, x509.InvalidVersion) as error:
             raise Refused(Refusal.UNKNOWN_ISSUER, f"The identity certificate cannot be used ({error}).") from None
         return _Chained(
             sha256,

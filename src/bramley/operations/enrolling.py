@@ -62,15 +62,20 @@ async def profile_for_link(live: Live, token: str) -> bytes:
     key = EnrollmentKey(ids.fresh(now))
     issued = new_challenge(key, Purpose.ENROLL, now, timedelta(hours=installation.settings.scep.challenge_hours))
 
-    def begin(tx: Tx) -> None:
+    def find(tx: Tx) -> EnrollmentLink:
         link = tx.links.by_hash(_digest(token))
         if link is None:
             raise NotFound("There is no such enrollment link.", advice="Ask whoever sent it for a new one.")
         require_usable(link, now)
+        return link
+
+    def begin(tx: Tx) -> None:
+        link = find(tx)
         tx.enrollments.add(Enrollment(key, EnrollmentState.PENDING, now, now, link_id=link.id, topic=topic))
         tx.challenges.add(issued.challenge)
         tx.events.append(Event(now, EventKind.PROFILE_FETCHED, "device:", key, detail={"link": link.id}))
 
+    await installation.store.read(find)  # whoever guesses does not get as far as the one writer
     await installation.store.run(begin)
     return signed_profile(installation, snapshot, issued, topic, now)
 

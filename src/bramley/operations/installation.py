@@ -1,4 +1,4 @@
-"""An installation of Bramley: a data folder with a database, the key that seals its secrets, and its public URL."""
+"""An installation of Bramley: a data folder with the key that seals its secrets, a database there or elsewhere, and its URL."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bramley.operations.errors import NotReady
 from bramley.pki import keystore
 from bramley.pki.keystore import KeyEncryptionKey, Sealer
 from bramley.settings import Settings
+from bramley.storage.errors import NeverUsed
 from bramley.storage.protocols import Store, Tx
 from bramley.storage.sqlite import open_store
 
@@ -59,6 +60,10 @@ class Installation:
         return urlsplit(self.url).hostname or "localhost"
 
 
+class Absent(NotReady):
+    """There is no installation where one was named."""
+
+
 class Unfinished(NotReady):
     """A first start that was cut short before its one transaction."""
 
@@ -75,17 +80,12 @@ class FirstStart:
 async def open_installation(settings: Settings, clock: Clock, environment: Mapping[str, str] | None = None) -> Installation:
     """Opens what `initialize` made. NotReady where there is nothing; SealError where the key is not the one that sealed."""
     paths = Paths(settings.data)
-    if not paths.database.exists():
-        raise NotReady(
-            f"There is no Bramley installation in {settings.data}.",
-            advice="`bramley serve` makes one; --data or BRAMLEY_DATA names another folder.",
-        )
-    key = _read_key(paths, environment)
-    store = await open_store(paths.database)
+    store = await _open_existing(settings, paths)
     try:
         key_id, url = await store.read(lambda tx: (tx.notes.get(SEALING_KEY_NOTE), tx.notes.get(URL_NOTE)))
         if key_id is None or url is None:
-            raise Unfinished(f"The installation in {settings.data} was never finished.", advice="`bramley serve` finishes it.")
+            raise Unfinished(f"The installation in {_place(settings)} was never finished.", advice="`bramley serve` finishes it.")
+        key = _read_key(paths, environment)
         _require_key(key, key_id)
         _require_url(settings, url)
     except BaseException:
@@ -94,10 +94,39 @@ async def open_installation(settings: Settings, clock: Clock, environment: Mappi
     return Installation(store, Sealer(key), clock, settings, url)
 
 
+async def _open_existing(settings: Settings, paths: Paths) -> Store:
+    """The store of an installation that should be there. Nothing is made in order to find out that it is not."""
+    if settings.database:
+        from bramley.storage import postgres  # its driver takes a quarter of a second to import
+
+        try:
+            return await postgres.open_store(settings.database, create=False)
+        except NeverUsed:
+            raise Absent("There is no Bramley installation in the database.", advice="`bramley serve` makes one.") from None
+    if not paths.database.exists():
+        raise Absent(
+            f"There is no Bramley installation in {settings.data}.",
+            advice="`bramley serve` makes one; --data or BRAMLEY_DATA names another folder.",
+        )
+    return await open_store(paths.database)
+
+
+async def _open_to_make(settings: Settings, paths: Paths) -> Store:
+    if settings.database:
+        from bramley.storage import postgres  # as above
+
+        return await postgres.open_store(settings.database)
+    return await open_store(paths.database)
+
+
+def _place(settings: Settings) -> str:
+    return "the database" if settings.database else str(settings.data)
+
+
 async def initialize(
     settings: Settings, clock: Clock, environment: Mapping[str, str] | None = None
 ) -> tuple[Installation, FirstStart]:
-    """Makes the data folder (0700), the sealing key with its recovery copy, the database, authorities, the HTTPS and
+    """Makes the data folder (0700), the sealing key with its recovery copy, the schema, authorities, the HTTPS and
     profile-signing certificates, and the first admin token: all in one transaction, so a half-made installation does not exist.
     """
     paths = Paths(settings.data)
@@ -105,15 +134,22 @@ async def initialize(
     recovery: Path | None = None
     if paths.sealing_key.exists() or "BRAMLEY_SEALING_KEY" in _environment(environment):
         key = _read_key(paths, environment)
+        # an earlier start may have made it and come no further
+        recovery = paths.recovery_copy if paths.recovery_copy.exists() else None
     else:
         recovery = paths.recovery_copy
         key = keystore.create_key_file(paths.sealing_key, recovery)
     sealer = Sealer(key)
     url = settings.url.rstrip("/") or _default_url(settings)
-    store = await open_store(paths.database)
+    store = await _open_to_make(settings, paths)
     now = clock.now()
 
     def first_start(tx: Tx) -> str:
+        if tx.notes.get(SEALING_KEY_NOTE) is not None:
+            raise BadInput(
+                f"There is an installation in {_place(settings)} already.",
+                advice="Start again to open it.",
+            )
         tx.notes.set(SEALING_KEY_NOTE, key.key_id)
         tx.notes.set(URL_NOTE, url)
         made = authorities.create(tx, sealer, organization=settings.organization, now=now)
@@ -135,11 +171,10 @@ async def open_or_initialize(
     settings: Settings, clock: Clock, environment: Mapping[str, str] | None = None
 ) -> tuple[Installation, FirstStart | None]:
     """Opens the installation, or makes it where there is none yet, or where its making was cut short."""
-    if Paths(settings.data).database.exists():
-        try:
-            return await open_installation(settings, clock, environment), None
-        except Unfinished:
-            pass  # nothing was committed, so nothing relies on it
+    try:
+        return await open_installation(settings, clock, environment), None
+    except (Absent, Unfinished):
+        pass  # nothing was committed, so nothing relies on it
     return await initialize(settings, clock, environment)
 
 

@@ -11,7 +11,7 @@ from bramley.model.enrollments import Binding, Challenge, Enrollment, Enrollment
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Policy, Version, VersionState
-from bramley.operations import records, refusals
+from bramley.operations import records
 from bramley.operations.live import Live, Snapshot
 from bramley.pki import certificates, names
 from bramley.pki.ca import profiles
@@ -66,14 +66,14 @@ async def respond(live: Live, message: bytes) -> Reply:
         request = open_request(message, responder, now=now, allow_legacy=installation.settings.scep.legacy_algorithms)
     except SCEPError as error:
         reason = type(error).__name__
-        await refusals.record(installation, EventKind.SCEP_REFUSED, reason, message=error.message)
+        await live.refusals.record(EventKind.SCEP_REFUSED, reason, message=error.message)
         if error.transaction is None or error.fail_info is None:
             raise
         return Reply(failure(error.transaction, responder, error.fail_info, now=now), reason)
     try:
         version = await installation.store.run(lambda tx: issue_identity(tx, live, snapshot, request, now))
     except NotEntitled as error:
-        await refusals.record(installation, EventKind.SCEP_REFUSED, error.reason, message=error.message)
+        await live.refusals.record(EventKind.SCEP_REFUSED, error.reason, message=error.message)
         return Reply(failure(request, responder, error.fail_info, now=now), error.reason)
     if version.certificate is None:
         raise AssertionError("an issued version has a certificate")

@@ -16,6 +16,7 @@ from bramley.operations import authorities, records, server_certificates, vault
 from bramley.operations.authorities import Authorities
 from bramley.operations.errors import NotReady
 from bramley.operations.installation import Installation
+from bramley.operations.refusals import Refusals
 from bramley.operations.server_certificates import Pair
 from bramley.pki import certificates, keys
 from bramley.pki.keystore import Sealer
@@ -63,6 +64,7 @@ class Live:
 
     def __init__(self, installation: Installation, snapshot: Snapshot) -> None:
         self.installation = installation
+        self.refusals = Refusals(installation)
         self._snapshot = snapshot
 
     @classmethod

@@ -30,6 +30,18 @@ class BadRequest(PKIError):
     """A certification request (PKCS#10) that is malformed or does not prove possession of its key."""
 
 
+class BadArchive(PKIError, BadInput):
+    """What is not a PKCS#12 archive (RFC 7292), or one that cannot be used."""
+
+
+class WrongPassword(BadArchive):
+    """A PKCS#12 archive that this password does not open."""
+
+
+class NoPrivateKey(BadArchive):
+    """A PKCS#12 archive that opens and holds no private key."""
+
+
 class ChainReason(StrEnum):
     """Why a certificate was not accepted under the given anchors (RFC 5280 section 6.1)."""
 

@@ -93,13 +93,13 @@ class Stage:
         return found
 
 
-async def open_stage(folder: Path, clock: Clock) -> Stage:
-    """Starts everything on free loopback ports, with a data folder in `folder`."""
+async def open_stage(folder: Path, clock: Clock, database: str = "") -> Stage:
+    """Starts everything on free loopback ports, with a data folder in `folder`. `database` is the setting; an empty one."""
     apple = SandboxAppleCA.make(clock.now())
     apns = APNs(apple, clock)
     await apns.start()
     try:
-        installation, first = await initialize(_settings(folder, apns, apple), clock, {})
+        installation, first = await initialize(_settings(folder, apns, apple, database), clock, {})
         topic = new_topic()
         key = keys.generate(keys.KeyAlgorithm.RSA_2048)
         certificate = apple.issue_push_certificate(key.public_key(), topic=topic, now=clock.now())
@@ -111,7 +111,7 @@ async def open_stage(folder: Path, clock: Clock) -> Stage:
     return Stage(clock, apple, apns, first, service, topic)
 
 
-def _settings(folder: Path, apns: APNs, apple: SandboxAppleCA) -> Settings:
+def _settings(folder: Path, apns: APNs, apple: SandboxAppleCA, database: str) -> Settings:
     ca_file = folder / "sandbox-apple-root.pem"
     ca_file.write_bytes(apple.root_pem)
     port = free_port()
@@ -120,6 +120,7 @@ def _settings(folder: Path, apns: APNs, apple: SandboxAppleCA) -> Settings:
         organization="Orchard",
         url=f"https://{_HOST}:{port}",
         data=folder / "data",
+        database=database,
         listen={"host": "127.0.0.1", "port": port},
         device_listener={"host": "127.0.0.1", "port": 0},
         push={"host": "127.0.0.1", "port": apns.port, "ca_file": str(ca_file)},

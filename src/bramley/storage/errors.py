@@ -21,12 +21,38 @@ class Refused(StorageError):
     """A value breaks a constraint of the schema: a mistake in the calling code, stopped by the database."""
 
 
+class WentOn(StorageError):
+    """A statement failed, and the transaction's function caught the error instead of letting it through."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "a statement of the transaction had failed, and its function went on.",
+            advice="Nothing was changed. This is a fault of Bramley: report it.",
+        )
+
+
 class Closed(StorageError):
     """The store was closed before or while it was asked."""
 
 
 class Busy(StorageError, OutsideTrouble):
     """Another process held the database for longer than we wait."""
+
+
+class Unreachable(StorageError, OutsideTrouble):
+    """The database server does not answer, or went away while it was asked."""
+
+
+class NotAdmitted(StorageError, OutsideTrouble):
+    """The database server does not let this account in, or not do this."""
+
+
+class TooOld(StorageError, BadInput):
+    """The database server is older than the oldest that we work with."""
+
+
+class NeverUsed(StorageError, BadInput):
+    """The database is there and empty, and was not to be filled."""
 
 
 class DiskTrouble(StorageError, OutsideTrouble):

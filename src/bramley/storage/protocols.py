@@ -1,8 +1,13 @@
 """What every database behind Bramley promises.
 
 `await store.run(fn)` is the one way to write: `fn(tx)` is synchronous, runs in one transaction, and when `run` returns its
-effects are on disk. If `fn` raises, nothing happened. `fn` may run on another thread and must only touch `tx` and its own
-arguments. `await store.read(fn)` is the same without writing.
+effects are on disk. If `fn` raises, nothing happened. Transactions appear to run one after the other, whatever runs beside them:
+what `fn` has read still holds when it writes. `await store.read(fn)` is the same without writing, on one snapshot.
+
+On every database `fn`
+- may run on another thread, beside others: it touches `tx`, its own arguments and what is immutable, nothing else;
+- may be run again from the start where others got in between, so that calling it twice must do no harm: of its runs one counts;
+- lets the errors of `tx` through: a transaction in which a statement has failed cannot go on (WentOn).
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import sqlalchemy as sa
 
 from bramley.storage.aspects.admin import SQLAdmins, SQLNotes
@@ -13,10 +15,19 @@ from bramley.storage.aspects.jobs import SQLJobs
 from bramley.storage.aspects.lineages import SQLKeys, SQLLineages
 
 
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one call: its value, or the exception that its caller gets."""
+
+    value: object = None
+    error: BaseException | None = None
+
+
 class SQLTransaction:
     """`protocols.Tx`. The aspects hold nothing but the connection, so one of these serves every transaction on it."""
 
     def __init__(self, connection: sa.Connection) -> None:
+        self.connection = connection
         self.lineages = SQLLineages(connection)
         self.keys = SQLKeys(connection)
         self.enrollments = SQLEnrollments(connection)

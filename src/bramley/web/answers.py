@@ -17,7 +17,7 @@ from bramley.operations import errors as operations
 from bramley.pki.scep import errors as scep
 from bramley.storage import errors as storage
 from bramley.web.asgi import Response, text
-from bramley.web.errors import TooLarge
+from bramley.web.errors import TooLarge, TooMany
 
 RETRY_SECONDS: Final = 30
 """When to come back after trouble of ours. A device keeps its report until then."""
@@ -25,6 +25,8 @@ RETRY_SECONDS: Final = 30
 DEVICE_STATUSES: Final[Mapping[type[BramleyError], HTTPStatus]] = MappingProxyType(
     {
         TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        # For SCEP and links: no check-in and no report is ever limited.
+        TooMany: HTTPStatus.TOO_MANY_REQUESTS,
         # A failure that the device retries later, and that changes nothing on it.
         mdm.BadMessage: HTTPStatus.BAD_REQUEST,
         mdm.Refused: HTTPStatus.BAD_REQUEST,
@@ -52,6 +54,7 @@ NOT_OFFERED_STATUSES: Final[Mapping[str, HTTPStatus]] = MappingProxyType(
 OPERATOR_STATUSES: Final[Mapping[type[BramleyError], HTTPStatus]] = MappingProxyType(
     {
         TooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        TooMany: HTTPStatus.TOO_MANY_REQUESTS,
         mdm.BadMessage: HTTPStatus.BAD_REQUEST,
         mdm.BadValue: HTTPStatus.BAD_REQUEST,
         BadInput: HTTPStatus.BAD_REQUEST,
@@ -80,7 +83,7 @@ def operator_status(error: BaseException) -> HTTPStatus:
 def for_device(error: BaseException) -> Response:
     """The answer to a device: a status and nothing else, since nothing it could read would help it."""
     status = device_status(error)
-    return Response(status, headers=retry_after(status))
+    return Response(status, headers=retry_after(error, status))
 
 
 def for_person(error: BaseException) -> Response:
@@ -88,15 +91,17 @@ def for_person(error: BaseException) -> Response:
     status = device_status(error)
     words = str(error) if isinstance(error, BramleyError) and status in _TELLABLE else f"{status.phrase}."
     response = text(status, words)
-    return Response(status, response.body, response.content_type, retry_after(status))
+    return Response(status, response.body, response.content_type, retry_after(error, status))
 
 
-def retry_after(status: HTTPStatus) -> tuple[tuple[bytes, bytes], ...]:
+def retry_after(error: BaseException, status: HTTPStatus) -> tuple[tuple[bytes, bytes], ...]:
     """RFC 9110 10.2.3."""
+    if isinstance(error, TooMany):
+        return ((b"retry-after", b"%d" % error.retry_after),)
     return ((b"retry-after", b"%d" % RETRY_SECONDS),) if status is HTTPStatus.SERVICE_UNAVAILABLE else ()
 
 
-_TELLABLE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+_TELLABLE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 def _nearest(table: Mapping[type[BramleyError], HTTPStatus], error: BaseException) -> HTTPStatus:

@@ -21,9 +21,11 @@ from bramley.web.device import enroll, pki
 from bramley.web.device.mdm import MDM
 from bramley.web.device.scep import SCEP
 from bramley.web.errors import Disconnected
+from bramley.web.limits import Gate
 from bramley.web.log import shown
 from bramley.web.metrics import Metrics
 from bramley.web.observe import Observe
+from bramley.web.proxy import Proxies
 
 API_PREFIX: Final = "/api/"
 
@@ -43,16 +45,20 @@ class Application:
     """The two ASGI applications of a running server.
 
     `main` serves everything, on the listener that asks for no client certificate. `device` serves check-in and connect
-    alone, on the one that does.
+    alone, on the one that does. Before either sees a request, `proxies` has settled who sent it.
     """
 
     def __init__(self, live: Live) -> None:
         # here, because the framework takes longer to import than all of ours
         from bramley.web.api.app import create_api
 
-        metrics = Metrics()
-        self.main: ASGIApp = Dispatch(metrics, _main_routes(live, metrics), _main_prefixes(live), create_api(live))
-        self.device: ASGIApp = Dispatch(metrics, _mdm_routes(live, metrics))
+        settings = live.installation.settings
+        self.metrics = metrics = Metrics()
+        self.proxies = proxies = Proxies(settings.proxy, metrics)
+        gate = Gate(settings.limits, live.installation.clock, metrics)
+        routes, prefixes = _main_routes(live, metrics, gate), _main_prefixes(live, gate)
+        self.main: ASGIApp = Dispatch(metrics, proxies, routes, prefixes, create_api(live, gate))
+        self.device: ASGIApp = Dispatch(metrics, proxies, _mdm_routes(live, metrics))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,7 @@ class Dispatch:
     """An ASGI application over exact paths, path prefixes that end in a slash, and the API behind its own prefix."""
 
     metrics: Metrics
+    proxies: Proxies
     exact: Mapping[str, Route]
     prefixes: Mapping[str, Route] = field(default_factory=dict)
     api: ASGIApp | None = None
@@ -71,6 +78,7 @@ class Dispatch:
         if scope["type"] != "http":
             raise ValueError(f"Expected HTTP; {scope['type']} came.")
         began = time.perf_counter()
+        self.proxies.settle(scope)
         trace = f"{self.run}{next(self.numbers):x}"
         path: str = scope["path"]
         if self.api is not None and path.startswith(API_PREFIX):
@@ -88,8 +96,8 @@ class Dispatch:
         log.debug("request", trace=trace, route=name, status=int(status), seconds=round(seconds, 6))
 
 
-def _main_routes(live: Live, metrics: Metrics) -> Mapping[str, Route]:
-    scep, observe = SCEP(live, metrics), Observe(live, metrics)
+def _main_routes(live: Live, metrics: Metrics, gate: Gate) -> Mapping[str, Route]:
+    scep, observe = SCEP(live, metrics, gate), Observe(live, metrics)
     return {
         **_mdm_routes(live, metrics),
         "/scep": Route("scep", {"GET": scep.get, "POST": scep.post}),
@@ -100,10 +108,10 @@ def _main_routes(live: Live, metrics: Metrics) -> Mapping[str, Route]:
     }
 
 
-def _main_prefixes(live: Live) -> Mapping[str, Route]:
+def _main_prefixes(live: Live, gate: Gate) -> Mapping[str, Route]:
     return {
         # GET alone: each one begins an enrollment
-        enroll.PREFIX: Route("enroll", {"GET": enroll.Enroll(live)}, answers.for_person),
+        enroll.PREFIX: Route("enroll", {"GET": enroll.Enroll(live, gate)}, answers.for_person),
         pki.PREFIX: _page("pki", pki.AuthorityCertificates(live)),
     }
 
@@ -132,9 +140,8 @@ async def _handle(route: Route, request: Request) -> Response | None:
     except BramleyError as error:
         response = route.explain(error)
         level = log.error if response.status >= 500 else log.info
-        client = (request.scope.get("client") or ("",))[0]
         status = int(response.status)
-        level("refused", trace=request.trace, route=route.name, status=status, client=client, error=str(error))
+        level("refused", trace=request.trace, route=route.name, status=status, client=request.client, error=str(error))
         return response
     except Exception as error:
         log.error("request failed", trace=request.trace, route=route.name, traceback=shown(error))

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
+from bramley.web.addresses import origin
 from bramley.web.errors import Disconnected, TooLarge
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -27,6 +28,16 @@ class Request:
     def path(self) -> str:
         path: str = self.scope["path"]
         return path
+
+    @property
+    def client(self) -> str:
+        """The address of whoever sent it; empty where it is not known."""
+        return str((self.scope.get("client") or ("",))[0])
+
+    @property
+    def origin(self) -> str:
+        """What stands for its sender where requests are counted."""
+        return origin(self.client)
 
     @property
     def query(self) -> bytes:

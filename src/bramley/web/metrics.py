@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 _BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 
@@ -25,6 +25,19 @@ class Metrics:
             buckets=_BUCKETS,
         )
         self._refusals = Counter("bramley_refusals", "Device requests refused, by reason.", ("reason",), registry=self.registry)
+        self._limited = Counter(
+            "bramley_limited_requests", "Requests answered 429, by limit.", ("limit",), registry=self.registry
+        )
+        self._ignored = Counter(
+            "bramley_ignored_headers",
+            "Requests with a header that only a proxy may send, from another address.",
+            ("header",),
+            registry=self.registry,
+        )
+        self._turned_away = Counter(
+            "bramley_refused_connections", "Connections closed before TLS, by reason.", ("reason",), registry=self.registry
+        )
+        self.connections = Gauge("bramley_connections", "Connections open, on all listeners.", registry=self.registry)
 
         # Finding a child by its labels costs more than counting: each is found once.
         self._answers: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
@@ -40,3 +53,12 @@ class Metrics:
 
     def refused(self, reason: str) -> None:
         self._refusals.labels(reason).inc()
+
+    def limited(self, limit: str) -> None:
+        self._limited.labels(limit).inc()
+
+    def ignored(self, header: str) -> None:
+        self._ignored.labels(header).inc()
+
+    def turned_away(self, reason: str) -> None:
+        self._turned_away.labels(reason).inc()

@@ -10,7 +10,7 @@ import asyncio
 import ssl
 from enum import Enum
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from uvicorn import Config
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
@@ -20,6 +20,17 @@ from bramley.settings import Limits
 
 TLS_EXTENSION: Final = "tls"
 """`scope["extensions"]["tls"]`: {"client_cert_der": bytes | None}."""
+
+
+class Place(Protocol):
+    """What a connection takes up among the others."""
+
+    @property
+    def crowded(self) -> bool:
+        """Whether this connection should end with its answer."""
+        ...
+
+    def leave(self) -> None: ...
 
 
 class _Stage(Enum):
@@ -41,11 +52,13 @@ class LimitedHTTP(HttpToolsProtocol):
         *,
         limits: Limits,
         client_certificates: bool,
+        place: Place,
         loop: asyncio.AbstractEventLoop,
     ) -> None:
         super().__init__(config, server_state, {}, loop)
         self._limits = limits
         self._client_certificates = client_certificates
+        self._place = place
         self._extensions: dict[str, Any] | None = None
         self._stage = _Stage.BETWEEN
         self._refusal = HTTPStatus.BAD_REQUEST
@@ -67,6 +80,7 @@ class LimitedHTTP(HttpToolsProtocol):
         self._wait(self._limits.header_seconds)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._place.leave()
         for timer in (self._timer, self._write_timer):
             if timer is not None:
                 timer.cancel()
@@ -117,8 +131,8 @@ class LimitedHTTP(HttpToolsProtocol):
         self._deadline = None
         # Trailers must not join the header that the application has already begun to read.
         self.headers = []
-        if self.parser.should_upgrade():
-            # We never do; and where the parser thinks so, it does not tell the body from the next request.
+        if self.parser.should_upgrade() or self._place.crowded:
+            # We never upgrade; and where the parser thinks so, it does not tell the body from the next request.
             self.cycle.keep_alive = False
 
     def on_chunk_header(self) -> None:

@@ -29,6 +29,7 @@ from bramley.web.app import Application
 from bramley.web.server import Listener, Servers
 
 LOOK_AGAIN_SECONDS: Final = 0.5
+TELL_SECONDS: Final = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +78,13 @@ class Service:
         await installation.store.run(begin)
         await live.refresh()
         certificate = LiveCertificate(_pair(live))
-        service = cls(live, certificate, Servers(installation.settings.limits, installation.clock), Pusher(live, connect))
-        await service._listen()
+        application = Application(live)
+        servers = Servers(installation.settings.limits, installation.clock, application.proxies, application.metrics)
+        service = cls(live, certificate, servers, Pusher(live, connect))
+        await service._listen(application)
         service._tasks = [
             asyncio.create_task(service._follow(), name="follow"),
+            asyncio.create_task(service._tell_left_out(), name="refusals"),
             asyncio.create_task(catalogue.runner(live, service._pusher).run(), name="jobs"),
         ]
         return service
@@ -92,24 +96,36 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._pusher.close()
+        with suppress(BramleyError):
+            await self.live.refusals.tell_left_out(all_windows=True)
         await self.live.installation.store.close()
 
     async def failed(self) -> None:
         """Returns when something that should run for good has ended: only ever by a bug, which is raised."""
-        done, _pending = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+        running = [*self._tasks, *self._servers.accepting]
+        done, _pending = await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()
 
-    async def _listen(self) -> None:
+    async def _listen(self, application: Application) -> None:
         settings = self.live.installation.settings
-        application = Application(self.live)
-        listeners = [Listener(settings.listen.host, settings.listen.port, self._certificate.context(), application.main)]
+        main = self._certificate.context() if settings.listen.tls else None
+        listeners = [Listener(settings.listen.host, settings.listen.port, main, application.main)]
         if settings.device_listener.port >= 0:
             context = self._certificate.context(_identity_issuers(self.live))
             where = settings.device_listener
             listeners.append(Listener(where.host, where.port, context, application.device, client_certificates=True))
         addresses = [Address(*found) for found in await self._servers.start(listeners)]
         self.main, self.device = addresses[0], addresses[1] if len(addresses) > 1 else None
+
+    async def _tell_left_out(self) -> None:
+        """Says now and then how many refusals were not written down."""
+        while True:
+            await asyncio.sleep(TELL_SECONDS)
+            try:
+                await self.live.refusals.tell_left_out()
+            except BramleyError as error:
+                self._log.error("cannot write down how many refusals were left out", error=str(error))
 
     async def _follow(self) -> None:
         """Reads keys and certificates anew when the database says so; trouble is logged and tried again."""

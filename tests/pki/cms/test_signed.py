@@ -350,6 +350,17 @@ def test_two_certificates_of_one_name_and_number_are_ambiguous(rsa_identity: Ide
     assert verify(parse_signed_data(repeated), policy=STRICT).certificate == rsa_identity.der
 
 
+def test_a_certificate_whose_extensions_nobody_reads_is_refused(rsa_identity: Identity) -> None:
+    """Who names the signer by key identifier has us read them: an X.400 address among the names, say."""
+    name, key = rsa_identity.certificate.subject, rsa_identity.key
+    address = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), der.sequence(der.context(3, b"")))
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, TIME, TIME).add_extension(address, critical=False)
+    odd = builder.sign(key, hashes.SHA256())
+    message = sign(BODY, key=key, certificate=rsa_identity.certificate, signer_id="ski", certificates=[odd])
+    with pytest.raises(Malformed, match="extensions"):
+        verify(parse_signed_data(message), policy=STRICT)
+
+
 def test_what_is_no_certificate_is_refused(forge: Forge) -> None:
     # ours by issuer and serial number, and nothing else in it
     certificate = forge.certificate

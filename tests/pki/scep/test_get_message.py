@@ -6,6 +6,8 @@ import base64
 from urllib.parse import quote
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bramley.pki.scep.errors import MalformedMessage
 from bramley.pki.scep.server import decode_get_message
@@ -68,3 +70,28 @@ def test_everything_else_is_malformed(value: bytes) -> None:
     with pytest.raises(MalformedMessage) as caught:
         decode_get_message(value)
     assert caught.value.fail_info is None
+
+
+@given(
+    message=st.binary(min_size=1, max_size=200),
+    url_safe=st.booleans(),
+    padded=st.booleans(),
+    escapes=st.integers(0, 2),
+    broken=st.booleans(),
+)
+def test_every_message_in_every_form_comes_back(message: bytes, url_safe: bool, padded: bool, escapes: int, broken: bool) -> None:
+    encoded = (base64.urlsafe_b64encode if url_safe else base64.b64encode)(message).decode()
+    text = encoded if padded else encoded.rstrip("=")
+    text = "\n".join(text[at : at + 64] for at in range(0, len(text), 64)) if broken else text
+    for _ in range(escapes):
+        text = quote(text, safe="")
+    assert decode_get_message(text.encode("ascii")) == message
+
+
+@given(st.binary(max_size=200) | st.text("ABC+/=-_% 0123456789\n", max_size=80).map(str.encode))
+def test_noise_is_a_message_or_malformed(value: bytes) -> None:
+    try:
+        message = decode_get_message(value)
+    except MalformedMessage:
+        return
+    assert message

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import pytest
+from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bramley.errors import BadInput
@@ -273,8 +275,29 @@ async def test_a_weaker_digest_than_ours_is_refused(
     service.answer = lambda request: server.success(
         dataclasses.replace(request, digest="sha1"), service.responder, service.issue(request), now=now
     )
+    client, ca = SCEPClient(service), service.authority.certificate
     with pytest.raises(BadReply, match="found sha1"):
-        await SCEPClient(service).enroll(device_key, device_csr, ca=service.authority.certificate, now=now)
+        await client.enroll(device_key, device_csr, ca=ca, now=now)
+
+    assert await client.enroll(device_key, device_csr, ca=ca, now=now, allow_legacy=True)
+
+
+async def test_an_answer_in_single_des_needs_leave(
+    service: Service, device_key: rsa.RSAPrivateKey, device_csr: bytes, now: datetime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def single_des(content: bytes, *, recipients: Sequence[x509.Certificate], cipher: str) -> bytes:
+        return encrypt(content, recipients=recipients, cipher="des-cbc", allow_single_des=True)
+
+    encrypt, ca = cms.encrypt, service.authority.certificate
+    who = enrollment.temporary_signer(device_key, names.make("device 1"), now=now)
+    sent = enrollment.request(device_csr, signer=who, ca=ca, now=now)
+    with monkeypatch.context() as patched:
+        patched.setattr(cms, "encrypt", single_des)
+        answer = service.pki_operation(sent.message)
+
+    with pytest.raises(BadReply, match="des-cbc"):
+        enrollment.accept(answer, sent, now=now)
+    assert enrollment.accept(answer, sent, now=now, allow_legacy=True)
 
 
 async def test_a_web_page_is_no_answer(

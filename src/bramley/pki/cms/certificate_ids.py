@@ -60,7 +60,7 @@ def subject_key_identifier(certificate: x509.Certificate) -> bytes | None:
         return certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value.digest
     except x509.ExtensionNotFound:
         return None
-    except (ValueError, x509.DuplicateExtension):
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         raise Malformed("The extensions of a certificate of the message cannot be read.") from None
 
 

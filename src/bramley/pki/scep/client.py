@@ -70,11 +70,13 @@ class SCEPClient:
         message_digest: str = "sha256",
         cipher: str = "aes-256-cbc",
         use_post: bool | None = None,
+        allow_legacy: bool = False,
     ) -> tuple[x509.Certificate, ...]:
         """A certificate for `key`, first of those the CA sent, checked against `ca` (see `enrollment.accept`).
 
         `csr_der` is for `key`. `signer` is certificate and RSA key of who asks: the identity to be renewed for a `renewal`;
-        left out, `key` signs for itself. `use_post` None asks the server what it can do.
+        left out, `key` signs for itself. `use_post` None asks the server what it can do. `allow_legacy` takes an answer in
+        SHA-1 and single DES.
 
         Raises BadInput for arguments that do not go together, BadReply, Refused, Pending, and what the transport raises.
         """
@@ -94,7 +96,7 @@ class SCEPClient:
             content_type, reply = await self._transport.get(f"operation=PKIOperation&message={encoded}")
         if _media_type(content_type) != PKI_MESSAGE_TYPE:
             raise BadReply(f"Expected {PKI_MESSAGE_TYPE}; {content_type[:80]!r} came.")
-        return enrollment.accept(reply, sent, now=now)
+        return enrollment.accept(reply, sent, now=now, allow_legacy=allow_legacy)
 
 
 def _media_type(content_type: str) -> str:

@@ -125,14 +125,15 @@ def request(
     return Enrollment(message, name, nonce, signer, public_key, ca, recipient, digest)
 
 
-def accept(reply: bytes, sent: Enrollment, *, now: datetime) -> tuple[x509.Certificate, ...]:
+def accept(reply: bytes, sent: Enrollment, *, now: datetime, allow_legacy: bool = False) -> tuple[x509.Certificate, ...]:
     """The certificates in a CertRep SUCCESS, ours first.
 
     It has to be signed by whom we wrote to, to name our transaction and our nonce, and to hold a certificate for our key that
-    the CA issued and that is valid `now` (aware). Raises BadReply where it does not, Refused and Pending where the CA, so
-    proven, says so.
+    the CA issued and that is valid `now` (aware). SHA-1 is taken where we sent it ourselves; SHA-1 and single DES always with
+    `allow_legacy`, for servers that know no other way to answer. Raises BadReply where that is not so, Refused and Pending where
+    the CA, so proven, says so.
     """
-    verified = _verified(reply, sent)
+    verified = _verified(reply, sent, allow_legacy)
     try:
         kind = attributes.text(verified.attributes, oids.SCEP_MESSAGE_TYPE)
         name = attributes.text(verified.attributes, oids.SCEP_TRANSACTION_ID)
@@ -152,13 +153,13 @@ def accept(reply: bytes, sent: Enrollment, *, now: datetime) -> tuple[x509.Certi
         raise Pending("Expected a certificate; the CA answers that it is pending.", advice="Ask its operator to approve it.")
     if status is not PKIStatus.SUCCESS:
         raise BadReply("Expected a pkiStatus of 0, 2 or 3 (RFC 8894 section 3.2.1.3).")
-    return _certificates(verified.content, sent, now)
+    return _certificates(verified.content, sent, now, allow_legacy)
 
 
-def _verified(reply: bytes, sent: Enrollment) -> cms.VerifiedSignature:
-    """The outer SignedData, signed by the certificate that we wrote to and no other, with no digest weaker than ours."""
+def _verified(reply: bytes, sent: Enrollment, allow_legacy: bool) -> cms.VerifiedSignature:
+    """The outer SignedData, signed by the certificate that we wrote to and no other, with a digest that we take."""
     recipient = certificates.der(sent.recipient)
-    policy = replace(cms.STRICT, digests=cms.STRICT.digests | {sent.digest})
+    policy = replace(cms.STRICT, digests=cms.STRICT.digests | ({sent.digest, "sha1"} if allow_legacy else {sent.digest}))
     try:
         message = cms.parse_signed_data(reply)
         verified = cms.verify(
@@ -169,15 +170,16 @@ def _verified(reply: bytes, sent: Enrollment) -> cms.VerifiedSignature:
             extra_certificates=[recipient],
         )
     except cms.CMSError as error:
-        raise BadReply(f"Expected a CertRep that the CA cms. {error.message}") from error
+        raise BadReply(f"Expected a CertRep that the CA signed. {error.message}") from error
     if verified.certificate != recipient:
         raise BadReply("Expected a CertRep signed by the certificate that the request was encrypted to; another signed it.")
     return verified
 
 
-def _certificates(envelope: bytes, sent: Enrollment, now: datetime) -> tuple[x509.Certificate, ...]:
+def _certificates(envelope: bytes, sent: Enrollment, now: datetime, allow_legacy: bool) -> tuple[x509.Certificate, ...]:
+    signer = sent.signer
     try:
-        opened = cms.decrypt(envelope, key=sent.signer.key, certificate=sent.signer.certificate)
+        opened = cms.decrypt(envelope, key=signer.key, certificate=signer.certificate, allow_single_des=allow_legacy)
         found = [certificate_ids.load(der) for der in cms.parse_certs_only(opened.content)]
         ours = [each for each in found if certificates.matches(each, sent.public_key)]
     except (cms.CMSError, BadCertificate) as error:

@@ -72,6 +72,11 @@ def open_request(message: bytes, responder: Responder, *, now: datetime, allow_l
     return request
 
 
+def signer_of(message: bytes) -> x509.Certificate:
+    """The certificate that signed a pkiMessage, its signature checked and nothing decrypted. Raises a SCEPError."""
+    return certificate_ids.load(_verified(message).certificate)
+
+
 def read_message(message: bytes, responder: Responder, *, allow_legacy: bool = False) -> Request:
     """As `open_request`, judging neither our own dates nor the strength of the key in the CSR: for recorded messages."""
     verified = _verified(message)

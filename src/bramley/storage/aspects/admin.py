@@ -20,7 +20,7 @@ class SQLAdmins:
         self._connection = connection
 
     def add(self, token: AdminToken) -> None:
-        self._connection.execute(sa.insert(ADMINS).values(values_of(token)))
+        self._connection.execute(sa.insert(ADMINS), values_of(token))
 
     def by_hash(self, token_sha256: str) -> AdminToken | None:
         query = sa.select(*columns_of(ADMINS, AdminToken)).where(ADMINS.c.token_sha256 == token_sha256)

@@ -23,7 +23,7 @@ class SQLChallenges:
         self._connection = connection
 
     def add(self, challenge: Challenge) -> None:
-        self._connection.execute(sa.insert(CHALLENGES).values(values_of(challenge)))
+        self._connection.execute(sa.insert(CHALLENGES), values_of(challenge))
 
     def by_hash(self, secret_sha256: str) -> Challenge | None:
         query = sa.select(*columns_of(CHALLENGES, Challenge)).where(CHALLENGES.c.secret_sha256 == secret_sha256)
@@ -51,7 +51,7 @@ class SQLLinks:
         self._connection = connection
 
     def add(self, link: EnrollmentLink) -> None:
-        self._connection.execute(sa.insert(LINKS).values(values_of(link)))
+        self._connection.execute(sa.insert(LINKS), values_of(link))
 
     def get(self, link_id: str) -> EnrollmentLink | None:
         return self._one(LINKS.c.id == link_id)

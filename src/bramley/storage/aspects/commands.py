@@ -11,7 +11,7 @@ from bramley.model.commands import Command, CommandState, CommandUUID, PendingCo
 from bramley.model.enrollments import EnrollmentKey
 from bramley.storage import schema
 from bramley.storage.aspects.rows import columns_of, values_of
-from bramley.storage.columns import UTCTime
+from bramley.storage.aspects.times import note_times
 
 COMMANDS = schema.commands
 COMMAND = columns_of(COMMANDS, Command)
@@ -19,14 +19,6 @@ QUEUED = COMMANDS.c.state == schema.literal(CommandState.QUEUED)
 DEFERRED = COMMANDS.c.state == schema.literal(CommandState.NOT_NOW)
 PENDING = sa.or_(QUEUED, DEFERRED)
 FINAL_ANSWERS = frozenset({CommandState.ACKNOWLEDGED, CommandState.ERROR, CommandState.COMMAND_FORMAT_ERROR})
-
-HANDED_OUT_AT = sa.bindparam("handed_out_at", type_=UTCTime)
-NOTE_SENT = (
-    sa.update(COMMANDS)
-    .where(COMMANDS.c.uuid == sa.bindparam("handed_out"))
-    .where(sa.or_(COMMANDS.c.sent_at.is_(None), COMMANDS.c.sent_at < HANDED_OUT_AT))
-    .values(sent_at=HANDED_OUT_AT)
-)
 
 
 class SQLCommands:
@@ -36,7 +28,7 @@ class SQLCommands:
         self._connection = connection
 
     def add(self, command: Command) -> None:
-        self._connection.execute(sa.insert(COMMANDS).values(values_of(command)))
+        self._connection.execute(sa.insert(COMMANDS), values_of(command))
 
     def get(self, key: EnrollmentKey, uuid: CommandUUID) -> Command | None:
         query = sa.select(*COMMAND).where(COMMANDS.c.uuid == uuid, COMMANDS.c.enrollment_key == key)
@@ -62,7 +54,7 @@ class SQLCommands:
 
     def note_sent(self, sent: Mapping[CommandUUID, datetime]) -> None:
         """Moves `sent_at` forward, never back."""
-        self._connection.execute(NOTE_SENT, [{"handed_out": uuid, "handed_out_at": at} for uuid, at in sent.items()])
+        note_times(self._connection, COMMANDS.c.uuid, COMMANDS.c.sent_at, sent)
 
     def resume(self, key: EnrollmentKey) -> int:
         change = sa.update(COMMANDS).where(COMMANDS.c.enrollment_key == key, DEFERRED).values(state=CommandState.QUEUED)

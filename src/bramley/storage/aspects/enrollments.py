@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from bramley.model.enrollments import Binding, Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState
 from bramley.storage import schema
 from bramley.storage.aspects.rows import columns_of, values_of
-from bramley.storage.columns import UTCTime
+from bramley.storage.aspects.times import note_times
 from bramley.storage.errors import NotFound
 
 ENROLLMENTS = schema.enrollments
@@ -19,14 +19,6 @@ BINDINGS = schema.bindings
 ENROLLMENT = columns_of(ENROLLMENTS, Enrollment)
 BINDING = columns_of(BINDINGS, Binding)
 CHECKED_OUT = schema.literal(EnrollmentState.CHECKED_OUT)
-
-SEEN_AT = sa.bindparam("seen_at", type_=UTCTime)
-NOTE_SEEN = (
-    sa.update(ENROLLMENTS)
-    .where(ENROLLMENTS.c.key == sa.bindparam("seen_key"))
-    .where(sa.or_(ENROLLMENTS.c.last_seen_at.is_(None), ENROLLMENTS.c.last_seen_at < SEEN_AT))
-    .values(last_seen_at=SEEN_AT)
-)
 
 
 class SQLEnrollments:
@@ -36,7 +28,7 @@ class SQLEnrollments:
         self._connection = connection
 
     def add(self, enrollment: Enrollment) -> None:
-        self._connection.execute(sa.insert(ENROLLMENTS).values(values_of(enrollment)))
+        self._connection.execute(sa.insert(ENROLLMENTS), values_of(enrollment))
 
     def update(self, enrollment: Enrollment) -> None:
         """Stores every field but `created_at`; NotFound where it isn't there, Conflict where another living one has its id."""
@@ -47,7 +39,7 @@ class SQLEnrollments:
 
     def note_seen(self, seen: Mapping[EnrollmentKey, datetime]) -> None:
         """Moves `last_seen_at` forward, never back."""
-        self._connection.execute(NOTE_SEEN, [{"seen_key": key, "seen_at": at} for key, at in seen.items()])
+        note_times(self._connection, ENROLLMENTS.c.key, ENROLLMENTS.c.last_seen_at, seen)
 
     def get(self, key: EnrollmentKey) -> Enrollment | None:
         return self._one(sa.select(*ENROLLMENT).where(ENROLLMENTS.c.key == key))
@@ -95,7 +87,7 @@ class SQLEnrollments:
         return [Enrollment(*row) for row in self._connection.execute(query)]
 
     def bind(self, binding: Binding) -> None:
-        self._connection.execute(sa.insert(BINDINGS).values(values_of(binding)))
+        self._connection.execute(sa.insert(BINDINGS), values_of(binding))
 
     def binding(self, certificate_sha256: str) -> Binding | None:
         query = sa.select(*BINDING).where(BINDINGS.c.certificate_sha256 == certificate_sha256)

@@ -22,7 +22,7 @@ class SQLEvents:
         self._connection = connection
 
     def append(self, event: Event) -> None:
-        self._connection.execute(sa.insert(EVENTS).values(values_of(event, without=("id",))))
+        self._connection.execute(sa.insert(EVENTS), values_of(event, without=("id",)))
 
     def find(
         self,

@@ -31,6 +31,8 @@ class SQLJobs:
     def claim(self, owner: str, now: datetime, lease: timedelta, limit: int) -> Sequence[Job]:
         due = sa.or_(sa.and_(READY, JOBS.c.run_at <= now), sa.and_(RUNNING, JOBS.c.lease_until <= now))
         chosen = sa.select(JOBS.c.id).where(due).order_by(JOBS.c.run_at, JOBS.c.id).limit(limit)
+        # two runners side by side take different jobs; SQLite, where one writes at a time, says nothing for this
+        chosen = chosen.with_for_update(skip_locked=True)
         take = sa.update(JOBS).where(JOBS.c.id.in_(chosen))
         take = take.values(state=JobState.RUNNING, owner=owner, lease_until=now + lease, attempts=JOBS.c.attempts + 1)
         taken = [Job(*row) for row in self._connection.execute(take.returning(*JOB))]
@@ -45,7 +47,10 @@ class SQLJobs:
         return self._release(job_id, owner, {"state": JobState.DONE})
 
     def retry(self, job_id: JobID, owner: str, run_at: datetime, error: str) -> bool:
-        """Back to ready; done instead where the same work (`dedup_key`) has been added meanwhile and is ready."""
+        """Back to ready; done instead where the same work (`dedup_key`) has been added meanwhile and is ready.
+
+        Where it is being added at this very moment the transaction ends with Conflict, and sees it when it is run again.
+        """
         again = sa.select(JOBS.c.dedup_key).where(JOBS.c.id == job_id).scalar_subquery()
         waiting = sa.select(JOBS.c.id).where(READY, JOBS.c.dedup_key == again)
         if self._connection.execute(waiting).first() is not None:

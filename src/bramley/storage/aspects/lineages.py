@@ -19,6 +19,7 @@ from bramley.storage.protocols import CertificateRow
 LINEAGES = schema.lineages
 VERSIONS = schema.versions
 VERSION = columns_of(VERSIONS, Version)
+SELECT_VERSION = sa.select(*VERSION)  # made once: putting its columns together costs more than running it
 
 ALWAYS_STORED = frozenset({"state", "turn", "reason", "changed_at"})
 FIXED = frozenset({"id", "lineage_id", "number", "created_at"})
@@ -32,7 +33,7 @@ class SQLLineages:
 
     def add(self, lineage: Lineage) -> None:
         policy = values_of(lineage.policy)
-        self._connection.execute(sa.insert(LINEAGES).values(**values_of(lineage, without=("policy",)), **policy))
+        self._connection.execute(sa.insert(LINEAGES), values_of(lineage, without=("policy",)) | policy)
 
     def get(self, lineage_id: LineageID) -> Lineage | None:
         return self._one(LINEAGES.c.id == lineage_id)
@@ -49,7 +50,7 @@ class SQLLineages:
         return None if row is None else _lineage(row)
 
     def add_version(self, version: Version) -> None:
-        self._connection.execute(sa.insert(VERSIONS).values(values_of(version)))
+        self._connection.execute(sa.insert(VERSIONS), values_of(version))
 
     def update_version(self, version: Version) -> None:
         values = values_of(version, without=tuple(FIXED))
@@ -63,21 +64,21 @@ class SQLLineages:
             raise NotFound(f"there is no version {version.id} to update.", advice="Add it first.")
 
     def version(self, version_id: VersionID) -> Version | None:
-        found = self._versions(sa.select(*VERSION).where(VERSIONS.c.id == version_id))
+        found = self._versions(SELECT_VERSION.where(VERSIONS.c.id == version_id))
         return found[0] if found else None
 
     def by_sha256(self, sha256: str) -> Version | None:
-        found = self._versions(sa.select(*VERSION).where(VERSIONS.c.sha256 == sha256))
+        found = self._versions(SELECT_VERSION.where(VERSIONS.c.sha256 == sha256))
         return found[0] if found else None
 
     def by_serial(self, serial: str) -> Sequence[Version]:
-        return self._versions(sa.select(*VERSION).where(VERSIONS.c.serial == serial).order_by(VERSIONS.c.id))
+        return self._versions(SELECT_VERSION.where(VERSIONS.c.serial == serial).order_by(VERSIONS.c.id))
 
     def versions(self, lineage_id: LineageID) -> Sequence[Version]:
-        return self._versions(sa.select(*VERSION).where(VERSIONS.c.lineage_id == lineage_id).order_by(VERSIONS.c.number))
+        return self._versions(SELECT_VERSION.where(VERSIONS.c.lineage_id == lineage_id).order_by(VERSIONS.c.number))
 
     def changed_before(self, kind: Kind, state: VersionState, moment: datetime, limit: int) -> Sequence[Version]:
-        query = sa.select(*VERSION).join(LINEAGES, LINEAGES.c.id == VERSIONS.c.lineage_id)
+        query = SELECT_VERSION.join(LINEAGES, LINEAGES.c.id == VERSIONS.c.lineage_id)
         query = query.where(LINEAGES.c.kind == kind, VERSIONS.c.state == state, VERSIONS.c.changed_at < moment)
         return self._versions(query.order_by(VERSIONS.c.changed_at, VERSIONS.c.id).limit(limit))
 
@@ -149,7 +150,7 @@ class SQLKeys:
         self._connection = connection
 
     def add(self, key: SealedKey) -> None:
-        self._connection.execute(sa.insert(schema.keys).values(values_of(key)))
+        self._connection.execute(sa.insert(schema.keys), values_of(key))
 
     def get(self, key_id: KeyID) -> SealedKey | None:
         query = sa.select(*columns_of(schema.keys, SealedKey)).where(schema.keys.c.id == key_id)

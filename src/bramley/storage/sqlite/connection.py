@@ -20,6 +20,9 @@ READER_BUSY_SECONDS = 1.0
 READER_CACHE_KIB = 65_536
 """Enough for the pages that the requests of some 20,000 devices touch; taken only as they are read."""
 
+FAILED = "failed"
+"""Set in a connection's `info` once a statement has failed on it."""
+
 PRIVATE = stat.S_IRUSR | stat.S_IWUSR
 SIDE_FILES = ("", "-wal", "-shm")
 
@@ -102,4 +105,6 @@ def core_over(raw: sqlite3.Connection) -> sa.Connection:
 
 def _raise_ours(context: sa.engine.ExceptionContext) -> None:
     if isinstance(context.original_exception, sqlite3.Error):
+        if context.connection is not None:
+            context.connection.info[FAILED] = True
         raise explain(context.original_exception) from context.original_exception

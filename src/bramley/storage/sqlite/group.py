@@ -5,22 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 
 import sqlalchemy as sa
 
-from bramley.storage.errors import DiskTrouble, StorageError
+from bramley.storage.errors import DiskTrouble, StorageError, WentOn
+from bramley.storage.sqlite.connection import FAILED
 from bramley.storage.sqlite.explain import explain
 from bramley.storage.sqlite.opening import patiently
-from bramley.storage.transaction import SQLTransaction
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one call: its value, or the exception that its caller gets."""
-
-    value: object = None
-    error: BaseException | None = None
+from bramley.storage.transaction import Outcome, SQLTransaction
 
 
 def commit_together(
@@ -58,8 +50,12 @@ def _attempt(raw: sqlite3.Connection, tx: SQLTransaction, call: Callable[[SQLTra
     try:
         _still_open(raw)
         _execute(raw, "SAVEPOINT attempt")
+        tx.connection.info.pop(FAILED, None)
         value = call(tx)
         _still_open(raw)
+        if FAILED in tx.connection.info:
+            # SQLite could go on; PostgreSQL cannot, and a function must mean the same on both
+            raise WentOn
         _execute(raw, "RELEASE attempt")
     except BaseException as error:
         _undo_attempt(raw)

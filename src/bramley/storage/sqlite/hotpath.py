@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from bramley.model.commands import CommandUUID, PendingCommand
-from bramley.model.enrollments import EnrollmentID, EnrollmentKey, EnrollmentState, Presented, Purpose
-from bramley.model.lineages import VersionID, VersionState
-from bramley.storage.columns import from_microseconds
+from bramley.model.enrollments import Presented
+from bramley.storage.presented import from_row
 
 # INDEXED BY, since without statistics SQLite takes the index of the whole history to look for a deferred command
 SELECT = """
@@ -30,11 +28,6 @@ USER = SELECT.format(
     join_channel="LEFT JOIN enrollments AS c ON c.parent = e.key AND c.user_id = ?2 AND c.state <> 'checked-out'",
 )
 
-# looked up, since calling an enum costs as much as reading a row
-VERSION_STATES = {state.value: state for state in VersionState}
-ENROLLMENT_STATES = {state.value: state for state in EnrollmentState}
-PURPOSES = {purpose.value: purpose for purpose in Purpose}
-
 
 def presented(raw: sqlite3.Connection, certificate_sha256: str, user_id: str | None) -> Presented | None:
     """`Store.presented` on a reading connection.
@@ -46,22 +39,4 @@ def presented(raw: sqlite3.Connection, certificate_sha256: str, user_id: str | N
         rows = raw.execute(DEVICE, (certificate_sha256,)).fetchall()
     else:
         rows = raw.execute(USER, (certificate_sha256, user_id)).fetchall()
-    if not rows:
-        return None
-    version, version_state, start, end, purpose, key, name, state, channel, channel_state, *command, deferred = rows[0]
-    uuid, request_type, payload = command
-    return Presented(
-        certificate_sha256=certificate_sha256,
-        version_id=VersionID(version),
-        version_state=VERSION_STATES[version_state],
-        not_before=from_microseconds(start),
-        not_after=from_microseconds(end),
-        purpose=PURPOSES[purpose],
-        enrollment_key=EnrollmentKey(key),
-        enrollment_id=None if name is None else EnrollmentID(name),
-        enrollment_state=ENROLLMENT_STATES[state],
-        channel_key=None if channel is None else EnrollmentKey(channel),
-        channel_state=None if channel is None else ENROLLMENT_STATES[channel_state],
-        next_command=None if uuid is None else PendingCommand(CommandUUID(uuid), request_type, payload),
-        deferred=bool(deferred),
-    )
+    return from_row(certificate_sha256, rows[0]) if rows else None

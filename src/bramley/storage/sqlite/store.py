@@ -10,15 +10,16 @@ from typing import TypeVar
 
 from bramley.model.commands import CommandUUID
 from bramley.model.enrollments import EnrollmentKey, Presented
+from bramley.storage.behind import Behind
 from bramley.storage.errors import Closed
 from bramley.storage.protocols import Store, Tx
 from bramley.storage.sqlite import hotpath
-from bramley.storage.sqlite.behind import Behind
 from bramley.storage.sqlite.connection import connect_to_read, core_over
 from bramley.storage.sqlite.explain import explain
-from bramley.storage.sqlite.watch import Commits, Watch
+from bramley.storage.sqlite.watch import PolledCommits
 from bramley.storage.sqlite.writer import Writer
 from bramley.storage.transaction import SQLTransaction
+from bramley.storage.watch import Watch
 
 T = TypeVar("T")
 
@@ -32,7 +33,7 @@ class SQLiteStore(Store):
         self._reader = core_over(raw)
         self._snapshot = SQLTransaction(self._reader)
         self._behind = Behind(writer.run)
-        self._commits = Commits(writer.foreign_commits, foreign_commits)
+        self._commits = PolledCommits(writer.foreign_commits, foreign_commits)
         self._closed = False
 
     async def run(self, fn: Callable[[Tx], T]) -> T:

@@ -14,9 +14,9 @@ from typing import TypeVar, cast
 from bramley.storage.errors import Closed
 from bramley.storage.sqlite.connection import core_over
 from bramley.storage.sqlite.explain import explain
-from bramley.storage.sqlite.group import Outcome, commit_together, only_in_transactions
+from bramley.storage.sqlite.group import commit_together, only_in_transactions
 from bramley.storage.sqlite.opening import open_to_write
-from bramley.storage.transaction import SQLTransaction
+from bramley.storage.transaction import Outcome, SQLTransaction
 
 T = TypeVar("T")
 

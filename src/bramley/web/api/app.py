@@ -20,12 +20,14 @@ from litestar.types import ASGIApp as LitestarApp
 import bramley
 from bramley.errors import BramleyError
 from bramley.model.events import EventKind
-from bramley.operations import admins, refusals
+from bramley.operations import admins
 from bramley.operations.live import Live
 from bramley.web import answers
+from bramley.web.addresses import origin
 from bramley.web.api import certificates, devices, enrollment, events
 from bramley.web.api.views import ErrorView
 from bramley.web.asgi import ASGIApp
+from bramley.web.limits import Gate, Limit
 from bramley.web.log import shown
 
 PATH = "/api/v1"
@@ -36,7 +38,7 @@ AnyConnection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 log = structlog.get_logger("bramley.web.api")
 
 
-def create_api(live: Live) -> ASGIApp:
+def create_api(live: Live, gate: Gate) -> ASGIApp:
     """The application for everything under /api/."""
 
     def provide_live() -> Live:
@@ -45,7 +47,7 @@ def create_api(live: Live) -> ASGIApp:
     application = Litestar(
         [Router(PATH, route_handlers=[*devices.HANDLERS, *certificates.HANDLERS, *enrollment.HANDLERS, *events.HANDLERS])],
         dependencies={"live": Provide(provide_live, sync_to_thread=False)},
-        middleware=[DefineMiddleware(BearerToken, live=live, exclude=f"^{PATH}/openapi.json$")],
+        middleware=[DefineMiddleware(BearerToken, live=live, gate=gate, exclude=f"^{PATH}/openapi.json$")],
         exception_handlers={BramleyError: _explain, HTTPException: _explain_http, Exception: _explain_unexpected},
         request_max_body_size=live.installation.settings.limits.api_bytes,
         response_cache_config=ResponseCacheConfig(default_expiration=None),
@@ -64,26 +66,32 @@ def create_api(live: Live) -> ASGIApp:
 
 
 class BearerToken(AbstractAuthenticationMiddleware):
-    """Lets in whoever holds an admin token (RFC 6750 2.1); the actor of what follows is `admin:NAME`."""
+    """Lets in whoever holds an admin token (RFC 6750 2.1); the actor of what follows is `admin:NAME`.
 
-    def __init__(self, app: LitestarApp, live: Live, exclude: str) -> None:
+    A right token is never held up by the wrong ones that came from the same address.
+    """
+
+    def __init__(self, app: LitestarApp, live: Live, gate: Gate, exclude: str) -> None:
         super().__init__(app, exclude=exclude)
-        self._installation = live.installation
+        self._live, self._gate = live, gate
 
     async def authenticate_request(self, connection: AnyConnection) -> AuthenticationResult:
         scheme, _space, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise NotAuthorizedException("Expected an admin token: Authorization: Bearer TOKEN.")
-        admin = await admins.authorize(self._installation, token.strip())
+        admin = await admins.authorize(self._live.installation, token.strip())
         if admin is None:
-            await refusals.record(self._installation, EventKind.ADMIN_REFUSED, "unknown-token", actor="admin:")
+            sender = origin(connection.client.host if connection.client else "")
+            self._gate.require(Limit.SIGN_IN_ADDRESS, sender)
+            self._gate.take(Limit.SIGN_IN_ADDRESS, sender)
+            await self._live.refusals.record(EventKind.ADMIN_REFUSED, "unknown-token", actor="admin:")
             raise NotAuthorizedException("This admin token is not known here.")
         return AuthenticationResult(user=admin, auth=f"admin:{admin.name}")
 
 
 def _explain(_request: AnyRequest, error: BramleyError) -> Response[ErrorView]:
     status = answers.operator_status(error)
-    headers = {name.decode(): value.decode() for name, value in answers.retry_after(status)}
+    headers = {name.decode(): value.decode() for name, value in answers.retry_after(error, status)}
     if status >= 500:
         log.error("request failed", error=str(error), kind=type(error).__name__)
     if status == 500:

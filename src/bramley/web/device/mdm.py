@@ -21,13 +21,14 @@ from bramley.mdm.report import Report, parse_report
 from bramley.model.commands import PendingCommand
 from bramley.model.enrollments import Presented
 from bramley.model.events import EventKind
-from bramley.operations import identities, refusals
+from bramley.operations import identities
 from bramley.operations.live import Live
 from bramley.storage.protocols import Tx
 from bramley.web.asgi import Request, Response
 from bramley.web.errors import TooLarge
 from bramley.web.metrics import Metrics
 from bramley.web.protocol import TLS_EXTENSION
+from bramley.web.proxy import passed_certificate
 
 CHECKIN_TYPE: Final = b"application/x-apple-aspen-mdm-checkin"
 """What a Content-Type begins with for a check-in message; anything else is taken for a report."""
@@ -134,8 +135,7 @@ class MDM:
         if isinstance(error, NotOffered):
             return  # devices ask for these as a matter of course
         try:
-            await refusals.record(
-                self.live.installation,
+            await self.live.refusals.record(
                 EventKind.DEVICE_REFUSED,
                 reason,
                 message=error.message,
@@ -148,10 +148,13 @@ class MDM:
 
 
 def read_proof(request: Request) -> Proof:
-    """The Mdm-Signature header and the TLS client certificate, whichever came. Refused where neither did, or two headers."""
+    """The Mdm-Signature header and the TLS client certificate, whichever came: the latter to us, or to a proxy that we believe.
+
+    Refused where neither did, or two headers.
+    """
     signatures = request.headers(b"mdm-signature")
     tls = request.scope.get("extensions", {}).get(TLS_EXTENSION, {})
-    certificate: bytes | None = tls.get("client_cert_der")
+    certificate: bytes | None = tls.get("client_cert_der") or passed_certificate(request.scope)
     if len(signatures) > 1:
         raise Refused(Refusal.SEVERAL_SIGNERS, f"Expected one Mdm-Signature header; {len(signatures)} came.")
     if not signatures and certificate is None:

@@ -6,9 +6,12 @@ from dataclasses import dataclass
 
 from bramley.operations import issuing
 from bramley.operations.live import Live
+from bramley.pki import certificates
 from bramley.pki.scep.errors import MalformedMessage, SCEPError
+from bramley.pki.scep.requests import signer_of
 from bramley.pki.scep.server import PKI_MESSAGE_TYPE, ca_certificates, capabilities, decode_get_message
 from bramley.web.asgi import Request, Response, text
+from bramley.web.limits import FAILURE, SUCCESS, Gate, Limit
 from bramley.web.metrics import Metrics
 
 
@@ -16,11 +19,15 @@ from bramley.web.metrics import Metrics
 class SCEP:
     """GetCACaps, GetCACert and PKIOperation; any other operation is answered 400.
 
+    What is signed by an identity of ours is charged to its enrollment, and all else to the address it came from: whoever
+    makes mistakes there does not keep the devices beside it from renewing.
+
     The query stays as it came: a form decoder would turn the `+` of base64 into a space, and macOS escapes padding only.
     """
 
     live: Live
     metrics: Metrics
+    gate: Gate
 
     async def get(self, request: Request) -> Response:
         parameters = query_parameters(request.query)
@@ -32,23 +39,44 @@ class SCEP:
             content_type, body = ca_certificates([identity.certificate, *identity.chain])
             return Response(200, body, content_type)
         if operation == b"PKIOperation":
-            return await self._answer(decode_get_message(parameters.get(b"message", b"")))
+            return await self._answer(decode_get_message(parameters.get(b"message", b"")), request)
         return _not_offered()
 
     async def post(self, request: Request) -> Response:
-        if query_parameters(request.query).get(b"operation", b"") != b"PKIOperation":
+        parameters = query_parameters(request.query)
+        if parameters.get(b"operation", b"") != b"PKIOperation":
             return _not_offered()
-        return await self._answer(await request.body(self.live.installation.settings.limits.scep_bytes))
+        settings = self.live.installation.settings
+        message = await request.body(settings.limits.scep_bytes)
+        if parameters.get(b"message"):
+            _require_repetition(parameters[b"message"], message, allowed=settings.scep.legacy_algorithms)
+        return await self._answer(message, request)
 
-    async def _answer(self, message: bytes) -> Response:
+    async def _answer(self, message: bytes, request: Request) -> Response:
+        limit, key = await self._whose(message, request)
+        self.gate.require(limit, key)
         try:
             reply = await issuing.respond(self.live, message)
         except SCEPError as error:
+            self.gate.take(limit, key)
             self.metrics.refused(type(error).__name__)
             raise
         if reply.refused is not None:
             self.metrics.refused(reply.refused)
+        # each success of an identity is one more certificate, for which it needs no challenge; other successes spend one
+        light = reply.refused is None and limit is Limit.SCEP_ADDRESS
+        self.gate.take(limit, key, SUCCESS if light else FAILURE)
         return Response(200, reply.message, PKI_MESSAGE_TYPE)
+
+    async def _whose(self, message: bytes, request: Request) -> tuple[Limit, str]:
+        try:
+            signer = certificates.sha256(signer_of(message))
+        except SCEPError:
+            return Limit.SCEP_ADDRESS, request.origin
+        known = await self.live.installation.store.presented(signer, None)
+        if known is None:
+            return Limit.SCEP_ADDRESS, request.origin
+        return Limit.SCEP_ENROLLMENT, known.enrollment_key
 
 
 def query_parameters(query: bytes) -> dict[bytes, bytes]:
@@ -61,6 +89,20 @@ def query_parameters(query: bytes) -> dict[bytes, bytes]:
         if name:
             parameters[name] = value
     return parameters
+
+
+def _require_repetition(raw_query_value: bytes, message: bytes, *, allowed: bool) -> None:
+    """A POST that holds its message in the query too, as clients older than RFC 8894 send it: one message, or none.
+
+    Raises MalformedMessage where the two differ, and where that is not `allowed`.
+    """
+    if not allowed:
+        raise MalformedMessage(
+            "Expected the message of a POST in its body alone (RFC 8894 section 4.1); one came in the query as well.",
+            advice="Where old clients do this, set scep.legacy_algorithms.",
+        )
+    if decode_get_message(raw_query_value) != message:
+        raise MalformedMessage("Expected the message in the query of a POST to be the one in its body; another came.")
 
 
 def _not_offered() -> Response:
