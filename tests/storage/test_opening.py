@@ -83,7 +83,7 @@ async def test_there_is_no_folder(tmp_path: Path) -> None:
     with pytest.raises(NoPlace) as caught:
         await open_store(tmp_path / "missing" / "bramley.db")
     assert str(tmp_path / "missing") in caught.value.message
-    assert "bramley init" in caught.value.advice
+    assert "Make the folder" in caught.value.advice
 
 
 async def test_a_file_stands_where_the_folder_should(tmp_path: Path) -> None:

@@ -14,7 +14,10 @@ from bramley.storage.aspects.lineages import SQLKeys, SQLLineages
 
 
 class SQLTransaction:
-    """`protocols.Tx`. The aspects hold nothing but the connection, so one of these serves every transaction on it."""
+    """`protocols.Tx`, but for `presented`, which each database reads in its own way.
+
+    The aspects hold nothing but the connection, so one of these serves every transaction on it.
+    """
 
     def __init__(self, connection: sa.Connection) -> None:
         self.lineages = SQLLineages(connection)
