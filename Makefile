@@ -6,29 +6,35 @@
 #   make bench   measure the hot paths
 #   make fuzz    throw damaged messages at everything that reads strangers' octets
 #   make docs    build the documentation into site/
+#   make setup   only make the virtual environment, which the others do on the way
+#   make clean   delete what was made
 
-PYTHON ?= python3
+PYTHON ?=
 ARGS ?=
 VENV := .venv
 READY := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench fuzz docs clean
+.PHONY: help setup demo test lint bench fuzz docs clean
 
 help:
 	@sed -n 's/^#   //p' $(MAKEFILE_LIST)
 
 # uv installs exactly what uv.lock says; without uv, pip installs the same versions from an export of it.
 $(READY): pyproject.toml uv.lock requirements.txt
+	@echo "Making the virtual environment: half a minute, once." >&2
 	@if command -v uv >/dev/null 2>&1; then \
-		uv sync --quiet --locked --python $(PYTHON); \
+		uv sync --quiet --locked $(if $(PYTHON),--python "$(PYTHON)"); \
 	else \
-		$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Bramley needs Python 3.11 or newer; PYTHON=… names one." >&2; exit 2; }; \
-		$(PYTHON) -m venv $(VENV) && \
+		python="$(or $(PYTHON),python3)"; \
+		"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Bramley needs Python 3.11 or newer; PYTHON=… names one." >&2; exit 2; }; \
+		"$$python" -m venv $(VENV) && \
 		$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement requirements.txt && \
 		$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .; \
 	fi
 	@touch $@
+
+setup: $(READY)
 
 demo: $(READY)
 	$(VENV)/bin/bramley demo $(ARGS)

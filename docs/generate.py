@@ -83,7 +83,7 @@ def _verb(path: str, command: Any, heading: str) -> list[str]:
 
 
 def _argument(parameter: Any) -> str:
-    name = parameter.metavar or parameter.name.upper()
+    name = (parameter.metavar or parameter.name.upper()) + ("" if parameter.nargs == 1 else "...")
     return name if parameter.required else f"[{name}]"
 
 

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from bramley.operations import push_certificate
 from bramley.operations.installation import Installation, initialize, open_installation
+from bramley.operations.live import Live
 from bramley.pki import keys
-from bramley.sandbox.apple_ca import SandboxAppleCA
+from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
 from bramley.settings import Settings, load
 from tests.postgres import Cluster, cluster, database, programs
 
@@ -59,6 +61,17 @@ def push_key() -> keys.PrivateKey:
 
 
 @pytest.fixture(scope="session")
+def topic() -> str:
+    return new_topic()
+
+
+@pytest.fixture(scope="session")
+def device_keys() -> list[keys.PrivateKey]:
+    """Keys of devices, made once."""
+    return [keys.generate(keys.KeyAlgorithm.RSA_2048) for _ in range(3)]
+
+
+@pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data folder of a fresh installation. Tests work on copies: making its keys takes seconds."""
     folder = tmp_path_factory.mktemp("installed") / "data"
@@ -85,6 +98,15 @@ async def installation(settings: Settings, clock: SetClock) -> AsyncGenerator[In
     opened = await open_installation(settings, clock, {})
     yield opened
     await opened.store.close()
+
+
+@pytest.fixture
+async def live(installation: Installation, apple: SandboxAppleCA, push_key: keys.PrivateKey, topic: str) -> Live:
+    """A server's view of a fresh installation that can enroll."""
+    now = installation.clock.now()
+    certificate = apple.issue_push_certificate(push_key.public_key(), topic=topic, now=now)
+    await push_certificate.import_pair(installation, certificate, push_key, actor="test")
+    return await Live.start(installation)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +27,7 @@ from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import issue
 from bramley.settings import Settings
 from bramley.storage.protocols import Tx
-from tests.cli.kit import UDID, URL, Result, Run
+from tests.cli.kit import UDID, URL, Result, Run, Running, Start
 
 
 @pytest.fixture(autouse=True)
@@ -67,6 +67,20 @@ def process() -> Run:
         return Result(ended.returncode, ended.stdout, ended.stderr)
 
     return call
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Runs the command in the background; what still runs at the end is stopped."""
+    started: list[Running] = []
+
+    def begin(*arguments: object, **environment: str) -> Running:
+        started.append(Running(arguments, environment))
+        return started[-1]
+
+    yield begin
+    for running in started:
+        running.stop()
 
 
 @pytest.fixture(scope="session")

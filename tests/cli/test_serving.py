@@ -2,63 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import os
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.cli.kit import Run
-
-Start = Callable[..., "Running"]
-
-
-class Running:
-    """A verb that runs until it is told to stop; its JSON lines come one by one."""
-
-    def __init__(self, arguments: tuple[object, ...], environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "bramley", *map(str, arguments), "--json"],
-            env={**os.environ, **environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def line(self) -> Any:
-        assert self._process.stdout is not None
-        text = self._process.stdout.readline()
-        if not text:
-            pytest.fail(f"it ended: {self._process.communicate()[1]}")
-        return json.loads(text)
-
-    def stop(self, number: int = signal.SIGTERM) -> int:
-        if self._process.poll() is None:
-            self._process.send_signal(number)
-        self._process.communicate(timeout=30)
-        return self._process.returncode
-
-
-@pytest.fixture
-def start() -> Iterator[Start]:
-    started: list[Running] = []
-
-    def begin(*arguments: object, **environment: str) -> Running:
-        started.append(Running(arguments, environment))
-        return started[-1]
-
-    yield begin
-    for running in started:
-        running.stop()
+from tests.cli.kit import Run, Running, Start
 
 
 def test_the_first_start_shows_what_must_be_kept_once(start: Start, tmp_path: Path) -> None:
@@ -72,41 +27,17 @@ def test_the_first_start_shows_what_must_be_kept_once(start: Start, tmp_path: Pa
     assert "push import" in listening["missing"][0]
     assert _get(listening["main"]["port"], "/healthz") == 200
     assert _get(listening["main"]["port"], "/api/v1/devices", first["admin_token"]) == 200
-    assert server.stop() == 0
+    assert server.stop().code == 0
     again = start(*serve, "--device-listen", "127.0.0.1:0")
     listening = again.line()
     assert listening["event"] == "listening"
     assert listening["device"]["port"] > 0
-    assert again.stop(signal.SIGINT) == 0
+    assert again.stop(signal.SIGINT).code == 0
 
 
 def test_from_nothing_to_an_answer(start: Start, run: Run, tmp_path: Path) -> None:
-    apns = start(
-        "simulate", "apns", "--folder", tmp_path / "apple", "--port", 0, "--courier-port", 0, "--push-certificate", tmp_path
-    )
-    apple = apns.line()
-    data = tmp_path / "data"
-    port = str(_free_port())
-    server = start(
-        "serve",
-        "--data",
-        data,
-        "--listen",
-        f"127.0.0.1:{port}",
-        "--url",
-        f"https://localhost:{port}",
-        BRAMLEY_PUSH_HOST="127.0.0.1",
-        BRAMLEY_PUSH_PORT=str(apple["port"]),
-        BRAMLEY_PUSH_CA_FILE=apple["ca_file"],
-    )
-    assert server.line()["event"] == "first-start"
-    server.line()
-    imported = run("push", "import", "--certificate", apple["certificate"], "--key", apple["key"], "--data", data, "--json")
-    assert imported.json["topic"] == apple["topic"]
-    (root,) = run("certs", "list", "--kind", "root-ca", "--data", data, "--json").json
-    (tmp_path / "root.pem").write_text(run("certs", "show", root["id"], "--pem", "--data", data).out)
+    apple, apns, server, data = _opened(start, run, tmp_path)
     link = run("enroll", "link", "--uses", "2", "--data", data, "--json").json["url"]
-    time.sleep(1)  # the server notices within a second
     devices = start(
         *("simulate", "device", link, "--count", 2, "--ca", tmp_path / "root.pem", "--for", 60),
         *("--courier", f"127.0.0.1:{apple['courier_port']}"),
@@ -119,9 +50,9 @@ def test_from_nothing_to_an_answer(start: Start, run: Run, tmp_path: Path) -> No
     refused = run("device", "command", enrolled[1]["id"], "NoSuchCommand", "--wait", "30", "--data", data, "--json")
     assert refused.code == 1
     assert refused.json["error_chain"][0]["code"] == 12021
-    assert devices.stop() == 0
-    assert server.stop() == 0
-    assert apns.stop() == 0
+    assert devices.stop().code == 0
+    assert server.stop().code == 0
+    assert apns.stop().code == 0
 
 
 def test_the_stand_in_is_the_same_apple_after_a_restart(start: Start, tmp_path: Path) -> None:
@@ -129,7 +60,7 @@ def test_the_stand_in_is_the_same_apple_after_a_restart(start: Start, tmp_path: 
     first = start(*arguments)
     first.line()
     before = (tmp_path / "apple" / "ca.pem").read_bytes()
-    assert first.stop() == 0
+    assert first.stop().code == 0
     second = start(*arguments)
     second.line()
     assert (tmp_path / "apple" / "ca.pem").read_bytes() == before
@@ -154,8 +85,55 @@ def test_devices_that_find_no_server(process: Run) -> None:
     assert one["error"]
 
 
+def test_devices_of_every_style_answer_the_same_server(start: Start, run: Run, tmp_path: Path) -> None:
+    device_port = _free_port()
+    apple, _apns, _server, data = _opened(start, run, tmp_path, "--device-listen", f"127.0.0.1:{device_port}")
+    tls = ("--device-url", f"https://localhost:{device_port}")
+    for seed, (style, options) in enumerate({"apple": (), "der": (), "tls": tls}.items()):
+        link = run("enroll", "link", "--data", data, "--json").json["url"]
+        devices = start(
+            *("simulate", "device", link, "--ca", tmp_path / "root.pem", "--style", style, *options, "--seed", seed),
+            *("--courier", f"127.0.0.1:{apple['courier_port']}", "--for", 60),
+        )
+        enrolled = _until(lambda: run("device", "list", "--state", "active", "--data", data, "--json").json, count=seed + 1)
+        udid = max(enrolled, key=lambda device: device["enrolled_at"])["id"]
+        answered = run("device", "command", udid, "SecurityInfo", "--wait", "30", "--data", data, "--json")
+        assert answered.json["state"] == "acknowledged", style
+        (told,) = devices.stop().json
+        assert (told["udid"], told["enrolled"], told["error"]) == (udid, True, None)
+        assert told["commands"] >= 1
+
+
+@pytest.mark.parametrize("url", ["mdm.example", "http://mdm.example/enroll/x"])
+def test_devices_go_to_https_only(run: Run, url: str) -> None:
+    shown = run("simulate", "device", url)
+
+    assert shown.code == 2
+    assert "https://" in shown.err
+
+
 def test_tls_needs_to_know_the_listener(process: Run) -> None:
     assert process("simulate", "device", "https://127.0.0.1:1/enroll/x", "--style", "tls").code == 2
+
+
+def _opened(start: Start, run: Run, folder: Path, *options: str) -> tuple[Any, Running, Running, Path]:
+    """A server with a push certificate, its root in `root.pem`: what the stand-in said, both programs, the data folder."""
+    apns = start("simulate", "apns", "--folder", folder / "apple", "--port", 0, "--courier-port", 0, "--push-certificate", folder)
+    apple, data, port = apns.line(), folder / "data", _free_port()
+    server = start(
+        *("serve", "--data", data, "--listen", f"127.0.0.1:{port}", "--url", f"https://localhost:{port}", *options),
+        BRAMLEY_PUSH_HOST="127.0.0.1",
+        BRAMLEY_PUSH_PORT=str(apple["port"]),
+        BRAMLEY_PUSH_CA_FILE=apple["ca_file"],
+    )
+    assert server.line()["event"] == "first-start"
+    server.line()
+    imported = run("push", "import", "--certificate", apple["certificate"], "--key", apple["key"], "--data", data, "--json")
+    assert imported.json["topic"] == apple["topic"]
+    (root,) = run("certs", "list", "--kind", "root-ca", "--data", data, "--json").json
+    (folder / "root.pem").write_text(run("certs", "show", root["id"], "--pem", "--data", data).out)
+    time.sleep(1)  # the server notices within a second
+    return apple, apns, server, data
 
 
 def _get(port: int, path: str, token: str | None = None) -> int:

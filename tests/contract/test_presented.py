@@ -9,7 +9,7 @@ import pytest
 from bramley.model.commands import Command, CommandState, PendingCommand
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState, Presented, Purpose
 from bramley.model.lineages import VersionState
-from bramley.storage.protocols import Store
+from bramley.storage.protocols import Store, Tx
 from tests.conftest import NOW
 
 from .kit import YEAR, channel, command, enrollment, store_all, store_identity
@@ -131,3 +131,23 @@ async def test_it_shows_what_was_committed_a_moment_ago(store: Store) -> None:
         assert presented.next_command is not None
         assert presented.next_command.uuid == fresh.uuid
         await acknowledge(store, fresh)
+
+
+async def test_within_a_transaction_it_shows_what_that_has_done(store: Store) -> None:
+    device = enrollment()
+    identity = await store_identity(store, device)
+    ann = channel(device, "ann")
+    await store_all(store, ann)
+
+    def end(tx: Tx) -> tuple[Presented | None, Presented | None, Presented | None]:
+        before = tx.presented(identity.sha256 or "", "ann")
+        tx.lineages.update_version(replace(identity, state=VersionState.REVOKED))
+        tx.enrollments.update(replace(ann, state=EnrollmentState.CHECKED_OUT))
+        return before, tx.presented(identity.sha256 or "", "ann"), tx.presented("unknown", None)
+
+    before, after, unknown = await store.run(end)
+    assert before is not None
+    assert after is not None
+    assert (before.version_state, before.channel_key) == (identity.state, ann.key)
+    assert (after.version_state, after.channel_key) == (VersionState.REVOKED, None)
+    assert unknown is None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -30,18 +28,6 @@ async def stage(tmp_path: Path, database: str) -> AsyncGenerator[Stage]:
     opened = await open_stage(tmp_path, SystemClock(), database)
     yield opened
     await opened.close()
-
-
-@asynccontextmanager
-async def awake(*fleet: SimulatedDevice) -> AsyncGenerator[None]:
-    """The devices wait for pushes and connect."""
-    tasks = [asyncio.create_task(device.run()) for device in fleet]
-    try:
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def enrollment(tx: Tx, device: SimulatedDevice) -> Enrollment | None:

@@ -8,12 +8,11 @@ import pytest
 
 from bramley.mdm.commands import SecurityInfo
 from bramley.operations import commands
+from bramley.rehearsal.cast import awake
 from bramley.rehearsal.stage import Stage
 from bramley.storage.errors import Unreachable
 from bramley.storage.postgres import hotpath
 from tests.postgres import Cluster
-
-from .conftest import awake
 
 
 @pytest.fixture

@@ -12,14 +12,15 @@ from bramley.model.enrollments import EnrollmentState
 from bramley.model.events import EventKind
 from bramley.model.lineages import VersionState
 from bramley.operations import commands, devices, identities, push_certificate
-from bramley.operations.push_certificate import paused_note
+from bramley.operations.pushing import paused_note
 from bramley.pki import certificates, keys
+from bramley.rehearsal.cast import awake
 from bramley.rehearsal.stage import Stage
 from bramley.sandbox.device import SignatureStyle, SimulatedDevice
 from bramley.sandbox.errors import ServerRefused
 from bramley.storage.protocols import Tx
 
-from .conftest import awake, enrollment
+from .conftest import enrollment
 
 
 async def _enroll(stage: Stage, device: SimulatedDevice, udid: str | None = None) -> None:

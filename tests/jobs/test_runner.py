@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from bramley.jobs.runner import DONE, LEASE, MOST_ATTEMPTS, Outcome, Periodic, Runner
-from bramley.model.jobs import Job, JobState
+from bramley.jobs import runner as runner_module
+from bramley.jobs.runner import LEASE, MOST_ATTEMPTS, Periodic, Runner
+from bramley.model.jobs import DONE, Job, JobState, Outcome
 from bramley.operations.installation import Installation
+from bramley.storage.errors import DiskTrouble
 from bramley.storage.protocols import Store
 from tests.conftest import NOW, SetClock
 
@@ -30,6 +33,20 @@ class Recorder:
         if isinstance(outcome, Exception):
             raise outcome
         return [outcome] * len(jobs)
+
+
+@dataclass(slots=True)
+class FullDisk:
+    """A way to write that fails the next `times`."""
+
+    run: Callable[[Any], Awaitable[Any]]
+    times: int = 0
+
+    async def __call__(self, fn: Any) -> Any:
+        if self.times:
+            self.times -= 1
+            raise DiskTrouble("The disk is full.")
+        return await self.run(fn)
 
 
 @pytest.fixture
@@ -170,3 +187,78 @@ async def test_a_long_job_keeps_its_lease(store: Store, clock: SetClock) -> None
             await _once(Runner(store, clock, {"work": other}))
         assert other.seen == []
         gate.set()
+
+
+class TestDiskTrouble:
+    @pytest.fixture
+    def full(self, store: Store, monkeypatch: pytest.MonkeyPatch) -> FullDisk:
+        monkeypatch.setattr(runner_module, "TROUBLE_SECONDS", 0.01)
+        disk = FullDisk(store.run)
+        monkeypatch.setattr(store, "run", disk)
+        return disk
+
+    async def test_at_the_end_of_a_job_does_not_lose_its_outcome(self, store: Store, clock: SetClock, full: FullDisk) -> None:
+        async def work(jobs: Sequence[Job]) -> Sequence[Outcome]:
+            full.times = 3
+            return [DONE] * len(jobs)
+
+        await _add(store, "a")
+        await _once(Runner(store, clock, {"work": work}))
+        assert full.times == 0
+        assert await _states(store) == [JobState.DONE]
+
+    async def test_delays_what_is_due_and_ends_nothing(self, store: Store, clock: SetClock, full: FullDisk) -> None:
+        work, tick = Recorder(), Recorder()
+        full.times = 2
+        async with _running(Runner(store, clock, {"work": work, "tick": tick}, [Periodic("tick", LEASE)])):
+            await _until(lambda: tick.seen)
+            assert full.times == 0
+            await asyncio.sleep(0.1)
+            await _add(store, "a", after=LEASE / 2)
+            full.times = 3
+            clock.moment += LEASE / 2
+            await _until(lambda: work.seen == ["a"])
+        assert full.times == 0
+
+    async def test_while_leases_are_renewed_does_not_end_the_renewing(
+        self, store: Store, clock: SetClock, full: FullDisk
+    ) -> None:
+        gate = asyncio.Event()
+        seen = []
+
+        async def slow(jobs: Sequence[Job]) -> Sequence[Outcome]:
+            seen.append(len(jobs))
+            await gate.wait()
+            return [DONE] * len(jobs)
+
+        async with _running(Runner(store, clock, {"work": slow})):
+            await _add(store, "a")
+            await _until(lambda: seen)
+            full.times = 2
+            for _ in range(4):
+                clock.moment += LEASE / 2.5
+                await asyncio.sleep(0.1)
+            other = Recorder()
+            await _once(Runner(store, clock, {"work": other}))
+            assert (full.times, seen, other.seen) == (0, [1], [])
+            gate.set()
+
+
+async def test_a_wait_that_a_handler_asks_for_is_never_too_many(store: Store, clock: SetClock) -> None:
+    """It knows why: an evening without a network is no reason to forget a push."""
+    work = Recorder([Outcome(timedelta(hours=1), "no network")] * (MOST_ATTEMPTS + 5))
+    runner = Runner(store, clock, {"work": work})
+    await _add(store, "a")
+    for _ in range(MOST_ATTEMPTS + 6):
+        await _once(runner)
+        clock.moment += timedelta(hours=1)
+    assert await _states(store) == [JobState.DONE]
+
+
+async def test_a_periodic_job_that_fails_for_good_comes_again(store: Store, clock: SetClock) -> None:
+    tick = Recorder([Outcome(None, "broken"), DONE])
+    async with _running(Runner(store, clock, {"tick": tick}, [Periodic("tick", timedelta(hours=1))])):
+        await _until(lambda: tick.seen)
+        await asyncio.sleep(0.1)
+        clock.moment += timedelta(hours=1)
+        await _until(lambda: len(tick.seen) == 2)

@@ -1,43 +1,20 @@
-"""A live installation with a push certificate, and a device's side of SCEP in process."""
+"""A device's side of SCEP in process, and devices on record."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import pytest
 from cryptography import x509
 
-from bramley.model.enrollments import EnrollmentKey, Purpose
-from bramley.operations import enrolling, issuing, push_certificate
+from bramley.model.enrollments import EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
+from bramley.operations import enrolling, issuing, records
 from bramley.operations.enrolling import NewChallenge
-from bramley.operations.installation import Installation
 from bramley.operations.live import Live
-from bramley.pki import csr, keys, names
+from bramley.pki import certificates, csr, keys, names
 from bramley.pki.scep import server
 from bramley.pki.scep.client import SCEPClient
-from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
 from bramley.storage.protocols import Tx
-
-
-@pytest.fixture(scope="session")
-def topic() -> str:
-    return new_topic()
-
-
-@pytest.fixture
-async def live(installation: Installation, apple: SandboxAppleCA, push_key: keys.PrivateKey, topic: str) -> Live:
-    """A server's view of a fresh installation that can enroll."""
-    now = installation.clock.now()
-    certificate = apple.issue_push_certificate(push_key.public_key(), topic=topic, now=now)
-    await push_certificate.import_pair(installation, certificate, push_key, actor="test")
-    return await Live.start(installation)
-
-
-@pytest.fixture(scope="session")
-def device_keys() -> list[keys.PrivateKey]:
-    """Keys of devices, made once."""
-    return [keys.generate(keys.KeyAlgorithm.RSA_2048) for _ in range(3)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,3 +72,31 @@ async def challenge_of_link(
 
 def _keys(tx: Tx) -> set[EnrollmentKey]:
     return {enrollment.key for enrollment in tx.enrollments.find()}
+
+
+async def enrolled(live: Live, key: keys.PrivateKey, udid: str) -> EnrollmentKey:
+    """A device that has come in and is active, with an identity in force and a push token."""
+    issued = await challenge_for(live)
+    certificate = await ask(live, key, issued.secret)
+    now, enrollment_key = live.installation.clock.now(), issued.challenge.enrollment_key
+
+    def activate(tx: Tx) -> None:
+        enrollment = tx.enrollments.get(enrollment_key)
+        version = tx.lineages.by_sha256(certificates.sha256(certificate))
+        assert enrollment is not None
+        assert version is not None
+        tx.enrollments.update(
+            replace(
+                enrollment,
+                id=EnrollmentID(udid),
+                udid=udid,
+                state=EnrollmentState.ACTIVE,
+                push_token=udid.encode(),
+                push_magic="magic",
+                token_updated_at=now,
+            )
+        )
+        records.promote(tx, version, now=now, actor="test", enrollment=enrollment_key)
+
+    await live.installation.store.run(activate)
+    return enrollment_key

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from cryptography import x509
 
 from bramley.model.commands import CommandState
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
@@ -17,7 +17,7 @@ from bramley.pki import certificates, keys
 from bramley.storage.protocols import Tx
 from tests.conftest import SetClock
 
-from .conftest import ask, challenge_for
+from .conftest import ask, challenge_for, enrolled
 
 Keys = list[keys.PrivateKey]
 UDID = "00008030-001A35E40212802E"
@@ -26,29 +26,7 @@ UDID = "00008030-001A35E40212802E"
 @pytest.fixture
 async def device(live: Live, device_keys: Keys) -> EnrollmentKey:
     """An active device with an active identity."""
-    issued = await challenge_for(live)
-    certificate = await ask(live, device_keys[0], issued.secret)
-    now, key = live.installation.clock.now(), issued.challenge.enrollment_key
-
-    def activate(tx: Tx) -> None:
-        enrollment = tx.enrollments.get(key)
-        version = tx.lineages.by_sha256(certificates.sha256(certificate))
-        assert enrollment is not None
-        assert version is not None
-        tx.enrollments.update(
-            replace(
-                enrollment,
-                id=EnrollmentID(UDID),
-                udid=UDID,
-                state=EnrollmentState.ACTIVE,
-                push_token=b"token",
-                push_magic="magic",
-            )
-        )
-        records.promote(tx, version, now=now, actor="test", enrollment=key)
-
-    await live.installation.store.run(activate)
-    return key
+    return await enrolled(live, device_keys[0], UDID)
 
 
 async def _states(live: Live) -> list[VersionState]:
@@ -136,3 +114,80 @@ async def test_profiles_fetched_and_never_used_stay_out_of_the_list(live: Live, 
     await challenge_for(live)
     listed: list[Enrollment] = list(await devices.listing(live.installation))
     assert [enrollment.key for enrollment in listed] == [device]
+
+
+async def test_an_identity_that_was_overtaken_before_its_first_use_ends_too(
+    live: Live, device: EnrollmentKey, device_keys: Keys
+) -> None:
+    """The answer to the first renewal was lost, and the device asked again."""
+    signer = (await _certificate(live, 0), device_keys[0])
+    await ask(live, device_keys[1], None, signer=signer)
+    last = await ask(live, device_keys[2], None, signer=signer)
+
+    def use(tx: Tx) -> None:
+        version = tx.lineages.by_sha256(certificates.sha256(last))
+        assert version is not None
+        records.promote(tx, version, now=live.installation.clock.now(), actor="test", enrollment=device)
+
+    await live.installation.store.run(use)
+    # in any order: the clock stands
+    assert sorted(await _states(live)) == [VersionState.ACTIVE, VersionState.SUPERSEDED, VersionState.SUPERSEDED]
+
+
+async def test_a_retired_identity_can_still_be_revoked_by_its_serial_number(live: Live, device: EnrollmentKey) -> None:
+    serial = f"{(await _certificate(live, 0)).serial_number:x}"
+
+    def end(tx: Tx) -> None:
+        enrollment = tx.enrollments.get(device)
+        assert enrollment is not None
+        now = live.installation.clock.now()
+        identities.end(tx, enrollment, now=now, actor="test")
+        assert identities.retire_all(tx, device, now=now, actor="test") == 1
+
+    await live.installation.store.run(end)
+    await identities.revoke(live.installation, serial, reason="found", actor="test")
+    assert await _states(live) == [VersionState.REVOKED]
+    with pytest.raises(Conflict, match="no live identity"):
+        await identities.revoke(live.installation, serial, reason="again", actor="test")
+
+
+async def test_revoking_by_a_users_name_ends_the_device(live: Live, device: EnrollmentKey) -> None:
+    user = await _user(live, device)
+    await identities.revoke(live.installation, f"{UDID}:ann", reason="stolen", actor="test")
+    for key in (device, user):
+        enrollment = await live.installation.store.read(lambda tx, key=key: tx.enrollments.get(key))  # type: ignore[misc]
+        assert enrollment is not None
+        assert enrollment.state is EnrollmentState.CHECKED_OUT
+
+
+async def test_a_device_that_calls_itself_by_anothers_names_is_not_taken_for_it(
+    live: Live, device: EnrollmentKey, device_keys: Keys
+) -> None:
+    """What a device calls itself is its own choice: our key, or the serial number, of another leads to that other."""
+    serial = f"{(await _certificate(live, 0)).serial_number:x}"
+    for name in (device, serial):
+        await enrolled(live, device_keys[1], name)
+    assert (await identities.renew(live, device, actor="test")).enrollment_key == device
+    await identities.revoke(live.installation, serial, reason="stolen", actor="test")
+    assert await _states(live) == [VersionState.REVOKED]
+
+
+async def test_identities_of_an_enrollment_that_has_begun_again_are_not_retired(live: Live, device: EnrollmentKey) -> None:
+    now = live.installation.clock.now()
+    assert await live.installation.store.run(lambda tx: identities.retire_all(tx, device, now=now, actor="test")) == 0
+    assert await _states(live) == [VersionState.ACTIVE]
+
+
+async def _certificate(live: Live, number: int) -> x509.Certificate:
+    der = (await devices.show(live.installation, UDID)).identities[number].certificate
+    assert der is not None
+    return certificates.load(der)
+
+
+async def _user(live: Live, device: EnrollmentKey) -> EnrollmentKey:
+    now, key = live.installation.clock.now(), EnrollmentKey("channel of ann")
+    channel = Enrollment(
+        key, EnrollmentState.ACTIVE, now, now, id=EnrollmentID(f"{UDID}:ann"), parent=device, user_id="ann", udid=UDID
+    )
+    await live.installation.store.run(lambda tx: tx.enrollments.add(channel))
+    return key

@@ -12,7 +12,7 @@ from bramley.model.enrollments import Purpose
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
-from bramley.operations import enrolling, identities, issuing
+from bramley.operations import enrolling, identities, issuing, records
 from bramley.operations.live import Live
 from bramley.pki import certificates, chains, csr, keys, oids
 from bramley.pki.ca.authority import Authority, issue, self_signed
@@ -21,6 +21,8 @@ from bramley.pki.names import make, text
 from bramley.pki.scep import enrollment
 from bramley.pki.scep.errors import Refused
 from bramley.pki.scep.messages import FailInfo
+from bramley.storage.errors import DiskTrouble
+from bramley.storage.protocols import Tx
 from tests.conftest import SetClock
 
 from .conftest import ask, challenge_for, challenge_of_link
@@ -188,3 +190,84 @@ class TestRenewal:
         with pytest.raises(Refused) as refused:
             await ask(live, device_keys[1], None, signer=(forged, device_keys[1]), renewal=True)
         assert refused.value.fail_info is FailInfo.badCertId
+
+    async def test_a_superseded_identity_needs_a_challenge(self, live: Live, device_keys: Keys) -> None:
+        """Whoever has got hold of the key that was replaced must not come back with it; the device itself is asked anew."""
+        issued = await challenge_for(live)
+        first = await ask(live, device_keys[0], issued.secret)
+        second = await ask(live, device_keys[1], None, signer=(first, device_keys[0]))
+        await _use(live, first)
+        await _use(live, second)
+        for renewal in (True, False):
+            with pytest.raises(Refused) as refused:
+                await ask(live, device_keys[2], None, signer=(first, device_keys[0]), renewal=renewal)
+            assert refused.value.fail_info is FailInfo.badCertId
+        assert await _refusals(live) == ["signer-superseded", "signer-superseded"]
+
+        now = live.installation.clock.now()
+        asked = enrolling.new_challenge(issued.challenge.enrollment_key, Purpose.RENEW, now, timedelta(days=1))
+        await live.installation.store.run(lambda tx: tx.challenges.add(asked.challenge))
+        assert (await ask(live, device_keys[2], asked.secret, signer=(first, device_keys[0]))).subject == first.subject
+
+    async def test_not_by_a_retired_identity_even_with_a_good_challenge(
+        self, live: Live, device_keys: Keys, clock: SetClock
+    ) -> None:
+        issued = await challenge_for(live)
+        first = await ask(live, device_keys[0], issued.secret)
+        second = await ask(live, device_keys[1], None, signer=(first, device_keys[0]))
+        await _use(live, first)
+        await _use(live, second)
+        clock.moment += timedelta(days=30)
+        assert await identities.retire_superseded(live.installation, actor="test") == 1
+        asked = enrolling.new_challenge(issued.challenge.enrollment_key, Purpose.RENEW, clock.now(), timedelta(days=1))
+        await live.installation.store.run(lambda tx: tx.challenges.add(asked.challenge))
+        with pytest.raises(Refused):
+            await ask(live, device_keys[2], asked.secret, signer=(first, device_keys[0]))
+        assert await _refusals(live) == ["signer-not-live"]
+
+
+async def test_a_challenge_of_an_enrollment_that_has_ended_gets_nothing(live: Live, device_keys: Keys) -> None:
+    """Both of them: the one that its profile held, and a renewal's that was still on its way."""
+    issued = await challenge_for(live)
+    key, now = issued.challenge.enrollment_key, live.installation.clock.now()
+    renewal = enrolling.new_challenge(key, Purpose.RENEW, now, timedelta(days=30))
+
+    def end(tx: Tx) -> None:
+        tx.challenges.add(renewal.challenge)
+        enrollment = tx.enrollments.get(key)
+        assert enrollment is not None
+        identities.end(tx, enrollment, now=now, actor="test")
+
+    await live.installation.store.run(end)
+    for secret in (issued.secret, renewal.secret):
+        with pytest.raises(Refused):
+            await ask(live, device_keys[0], secret)
+    assert await _refusals(live) == ["enrollment-ended", "enrollment-ended"]
+    assert await _count(live) == 0
+
+
+async def test_a_challenge_outlives_neither_its_link_nor_a_full_disk(
+    live: Live, device_keys: Keys, clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    issued = await challenge_for(live, life=timedelta(days=30))
+
+    async def full(_fn: object) -> None:
+        raise DiskTrouble("The disk is full.")
+
+    with monkeypatch.context() as patch, pytest.raises(DiskTrouble):
+        patch.setattr(live.installation.store, "run", full)
+        await ask(live, device_keys[0], issued.secret)
+    assert await _count(live) == 0
+    clock.moment += timedelta(days=8)
+    with pytest.raises(Refused):
+        await ask(live, device_keys[0], issued.secret)
+    assert await _refusals(live) == ["link-expired"]
+
+
+async def _use(live: Live, certificate: x509.Certificate) -> None:
+    def promote(tx: Tx) -> None:
+        version = tx.lineages.by_sha256(certificates.sha256(certificate))
+        assert version is not None
+        records.promote(tx, version, now=live.installation.clock.now(), actor="test")
+
+    await live.installation.store.run(promote)

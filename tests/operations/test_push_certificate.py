@@ -8,7 +8,7 @@ import pytest
 
 from bramley.errors import BramleyError
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState
-from bramley.operations import certificates, push_certificate
+from bramley.operations import certificates, enrolling, push_certificate
 from bramley.operations.errors import Invalid, TopicWouldChange
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live
@@ -72,6 +72,18 @@ async def test_one_without_an_mdm_topic(installation: Installation, apple: Sandb
     certificate = apple.issue_push_certificate(push_key.public_key(), topic="com.example.app", now=installation.clock.now())
     with pytest.raises(BramleyError, match=r"com\.apple\.mgmt\."):
         await push_certificate.import_pair(installation, certificate, push_key, actor="test")
+
+
+async def test_devices_enroll_under_the_topic_that_lasts_longest(
+    live: Live, topic: str, apple: SandboxAppleCA, push_key: keys.PrivateKey, clock: SetClock
+) -> None:
+    """One for trying things out came first; its name says nothing about which of the two is meant."""
+    for name in ("com.apple.mgmt.External.0", "com.apple.mgmt.External.f"):
+        clock.moment += timedelta(days=30)
+        later = apple.issue_push_certificate(push_key.public_key(), topic=name, now=clock.now())
+        await push_certificate.import_pair(live.installation, later, push_key, actor="test")
+        await live.refresh()
+        assert enrolling.topic_to_enroll_under(live.current()) == name
 
 
 async def test_the_same_twice(live: Live, topic: str, push_key: keys.PrivateKey) -> None:

@@ -19,8 +19,8 @@ from bramley.storage.protocols import Tx
 from bramley.storage.sqlite import open_store
 from bramley.storage.sqlite.connection import core_over
 from bramley.storage.sqlite.group import commit_together
+from bramley.storage.sqlite.hotpath import SQLiteTransaction
 from bramley.storage.sqlite.opening import open_to_write
-from bramley.storage.transaction import SQLTransaction
 from tests.conftest import NOW
 
 FULL = 2
@@ -40,9 +40,9 @@ def raw(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @pytest.fixture
-def tx(raw: sqlite3.Connection) -> Iterator[SQLTransaction]:
+def tx(raw: sqlite3.Connection) -> Iterator[SQLiteTransaction]:
     with core_over(raw) as connection:
-        yield SQLTransaction(connection)
+        yield SQLiteTransaction(raw, connection)
 
 
 def test_every_commit_waits_for_the_disk(raw: sqlite3.Connection) -> None:
@@ -128,7 +128,7 @@ async def test_a_full_disk_refuses_what_it_cannot_keep_and_keeps_the_rest(path: 
 
 
 def test_a_call_that_fills_the_database_takes_its_neighbours_along_and_nobody_is_told_otherwise(
-    raw: sqlite3.Connection, tx: SQLTransaction
+    raw: sqlite3.Connection, tx: SQLiteTransaction
 ) -> None:
     (kept,) = commit_together(raw, tx, [lambda tx: tx.notes.set("kept", "x")])
     (pages,) = raw.execute("PRAGMA page_count").fetchone()
@@ -147,12 +147,12 @@ def test_a_call_that_fills_the_database_takes_its_neighbours_along_and_nobody_is
     assert tx.notes.get("small") == "x"
 
 
-def test_when_commit_fails_nobody_is_told_otherwise(raw: sqlite3.Connection, tx: SQLTransaction) -> None:
-    def break_the_commit(_: SQLTransaction) -> None:
+def test_when_commit_fails_nobody_is_told_otherwise(raw: sqlite3.Connection, tx: SQLiteTransaction) -> None:
+    def break_the_commit(_: SQLiteTransaction) -> None:
         raw.execute("PRAGMA defer_foreign_keys = ON")
         raw.execute("INSERT INTO versions VALUES ('v', 'no lineage', 1, 'active', 0, 0, NULL, '' " + ", NULL" * 10 + ")")
 
-    def fail_by_itself(_: SQLTransaction) -> None:
+    def fail_by_itself(_: SQLiteTransaction) -> None:
         raise LookupError("mine")
 
     calls = [lambda tx: tx.notes.set("innocent", "x"), break_the_commit, fail_by_itself]
@@ -168,13 +168,15 @@ def test_when_commit_fails_nobody_is_told_otherwise(raw: sqlite3.Connection, tx:
     assert tx.notes.get("innocent") == "x"
 
 
-def test_when_sqlite_rolls_back_by_itself_nothing_runs_outside_a_transaction(raw: sqlite3.Connection, tx: SQLTransaction) -> None:
+def test_when_sqlite_rolls_back_by_itself_nothing_runs_outside_a_transaction(
+    raw: sqlite3.Connection, tx: SQLiteTransaction
+) -> None:
     ran = []
 
-    def lose_the_transaction(_: SQLTransaction) -> None:
+    def lose_the_transaction(_: SQLiteTransaction) -> None:
         raw.execute("ROLLBACK")
 
-    def write_later(tx: SQLTransaction) -> None:
+    def write_later(tx: SQLiteTransaction) -> None:
         ran.append("later")
         tx.notes.set("later", "x")
 
@@ -189,7 +191,7 @@ async def test_a_call_that_goes_on_after_its_transaction_has_ended_writes_nothin
     store = await open_store(path)
 
     def limit(tx: Tx) -> None:
-        assert isinstance(tx, SQLTransaction)
+        assert isinstance(tx, SQLiteTransaction)
         tx.notes._connection.exec_driver_sql("PRAGMA max_page_count = 100")
 
     def go_on(tx: Tx) -> None:
@@ -206,8 +208,8 @@ async def test_a_call_that_goes_on_after_its_transaction_has_ended_writes_nothin
     await store.close()
 
 
-def test_half_a_call_is_never_kept(raw: sqlite3.Connection, tx: SQLTransaction) -> None:
-    def half(tx: SQLTransaction) -> None:
+def test_half_a_call_is_never_kept(raw: sqlite3.Connection, tx: SQLiteTransaction) -> None:
+    def half(tx: SQLiteTransaction) -> None:
         tx.lineages.add(Lineage(LineageID("l"), Kind.PUSH, "topic", Policy(), NOW))
         tx.lineages.add_version(Version(VersionID("v"), LineageID("other"), 1, VersionState.ACTIVE, NOW, NOW))
 

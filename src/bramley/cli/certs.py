@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 
 from bramley.cli import events
 from bramley.cli.arguments import moment
+from bramley.cli.output import common_name
 from bramley.cli.session import Session
 from bramley.cli.verbs import Verb, noun
 from bramley.errors import BadInput
@@ -164,20 +164,14 @@ def _line(row: CertificateRow, step: NextStep, now: datetime) -> Sequence[object
     return (
         row.lineage.kind,
         _used_by(row),
-        _common_name(version.subject),
-        _common_name(version.issuer),
+        common_name(version.subject),
+        common_name(version.issuer),
         version.serial,
         version.not_after,
         _days_left(row, now),
         version.state,
         f"{step.mover}: {step.text}",
     )
-
-
-def _common_name(name: str | None) -> str | None:
-    """The part of a distinguished name that tells it from its neighbours; `certs show` has all of it."""
-    parts = re.split(r"(?<!\\),", name or "")
-    return next((part.removeprefix("CN=") for part in parts if part.startswith("CN=")), name)
 
 
 def _as_json(row: CertificateRow, step: NextStep, now: datetime) -> dict[str, object]:

@@ -102,7 +102,7 @@ def show(ctx: typer.Context, device: Annotated[str, _DEVICE]) -> None:
 @app.command("push", cls=Verb)
 def push(
     ctx: typer.Context,
-    names: Annotated[list[str], typer.Argument(metavar="DEVICE...", help="The devices to wake.")],
+    names: Annotated[list[str], typer.Argument(metavar="DEVICE", help="The devices to wake.")],
     dry_run: DryRunOption = False,
 ) -> None:
     """Have the running server push to devices. Exits 1 where one of them cannot be pushed to."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -66,6 +67,13 @@ class Output:
         """A line of the result itself."""
         print(printable(value), flush=True)
 
+    def marked(self, mark: str, style: str, value: str) -> None:
+        """A line for people that begins with a mark in colours, wrapped at words; machines are not told."""
+        from rich.text import Text
+
+        if not self.as_json:
+            _console(sys.stdout).print(Text.assemble((mark, style), " ", printable(value)))
+
     def remark(self, value: str) -> None:
         """A line for people, beside the result; machines are not told."""
         if not self.as_json:
@@ -118,6 +126,12 @@ def plain(value: Any) -> object:
         case Path():
             return str(value)
     raise TypeError(f"{type(value).__name__} has no place in JSON")
+
+
+def common_name(name: str | None) -> str | None:
+    """The part of a distinguished name (RFC 4514) that tells it from its neighbours; all of it where it has none."""
+    parts = re.split(r"(?<!\\),", name or "")
+    return next((part.removeprefix("CN=") for part in parts if part.startswith("CN=")), name)
 
 
 def printable(value: str) -> str:

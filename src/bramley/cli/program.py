@@ -25,7 +25,7 @@ NOUNS = {
     "events": ("events", "What happened: who, when, what."),
     "settings": ("settings", "Every setting with the value in force."),
     "simulate": ("simulate", "Simulated devices, and a stand-in for Apple's push service."),
-    "demo": ("demo", "A whole fleet on this machine, in a minute."),
+    "demo": ("demo", "A whole fleet on this machine, in seconds."),
 }
 """Name: the module below bramley.cli that holds it as `app`, and what the list of commands says of it."""
 

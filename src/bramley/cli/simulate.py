@@ -30,7 +30,7 @@ _LARGEST = 1024 * 1024
 @app.command("device", cls=Verb)
 def device(
     ctx: typer.Context,
-    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="Where enrollment profiles are; taken in turn.")],
+    urls: Annotated[list[str], typer.Argument(metavar="URL", help="Where enrollment profiles are; taken in turn.")],
     count: Annotated[int, typer.Option(min=0, max=10_000, help="How many devices; 0: one for each URL.")] = 0,
     ca: Annotated[Path | None, typer.Option(metavar="FILE", help="Root CA certificates to trust, PEM or DER.")] = None,
     style: Annotated[SignatureStyle, typer.Option(help="How they identify themselves.")] = SignatureStyle.APPLE,
@@ -54,6 +54,9 @@ def device(
     session = Session(ctx)
     if (style is SignatureStyle.TLS) != (device_url is not None):
         raise BadInput("--style tls and --device-url go together: devices that show a certificate need the listener for it.")
+    for url in (*urls, *([device_url] if device_url else [])):
+        if not url.startswith("https://"):
+            raise BadInput(f"Expected a URL that begins with https://; found {url!r}.")
     behaviour = Behaviour(
         style=style,
         tls_base=device_url,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Any
+from types import MappingProxyType
+from typing import Annotated, Any, Final
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperOption
 from typer.main import get_command
 
 
@@ -80,12 +81,18 @@ YesOption = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Check everything, change nothing.")]
 
 
+_METAVARS: Final = MappingProxyType({int: "N", str: "TEXT"})
+
+
 class Verb(TyperCommand):
     """A command with the common options after its own."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params += get_command(_common).params
+        for parameter in self.params:
+            if isinstance(parameter, TyperOption) and parameter.metavar is None:
+                parameter.metavar = _METAVARS.get(parameter.type_descriptor.annotation)
 
 
 def application(summary: str, **options: Any) -> typer.Typer:

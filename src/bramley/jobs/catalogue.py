@@ -9,7 +9,7 @@ from bramley.jobs.housekeeping import Housekeeping
 from bramley.jobs.push import Pusher
 from bramley.jobs.renewal import Renewals
 from bramley.jobs.runner import Periodic, Runner
-from bramley.mdm.authenticate import RETIRE_IDENTITIES
+from bramley.mdm.records import RETIRE_IDENTITIES
 from bramley.mdm.token_update import PUSH
 from bramley.operations.identities import RENEWAL_ANSWERED
 from bramley.operations.live import Live

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from bramley.jobs.runner import DONE, Outcome
-from bramley.model.jobs import Job
+from bramley.model.jobs import DONE, Job, Outcome
 from bramley.operations import server_certificates
 from bramley.operations.live import Live
 from bramley.storage.protocols import Tx

@@ -7,16 +7,16 @@ from datetime import datetime
 from itertools import groupby
 
 from bramley.apple.push.client import PushClient, PushResult
-from bramley.apple.push.errors import BadPushCertificate
-from bramley.jobs.runner import DONE, Outcome
+from bramley.apple.push.errors import BadPushCertificate, PushError
 from bramley.model.enrollments import Enrollment, EnrollmentKey
-from bramley.model.jobs import Job
+from bramley.model.jobs import DONE, Job, Outcome
 from bramley.operations import pushing
 from bramley.operations.live import Live, PushIdentity
+from bramley.operations.pushing import Sent
 from bramley.storage.protocols import Tx
 
 ClientFactory = Callable[[PushIdentity], PushClient]
-"""Makes the connection to APNs for a push certificate. Raises BadPushCertificate for one that has expired."""
+"""Makes the connection to APNs for a push certificate. Raises PushError where there can be none."""
 
 
 class Pusher:
@@ -31,11 +31,11 @@ class Pusher:
         keys = [EnrollmentKey(job.args["enrollment_key"]) for job in jobs]
         store = self._live.installation.store
         targets = await store.read(lambda tx: pushing.targets(tx, keys))
-        results: dict[EnrollmentKey, PushResult] = {}
-        for topic, group in groupby(sorted(targets.values(), key=lambda e: e.topic or ""), key=lambda e: e.topic or ""):
-            results |= await self._push(topic, list(group))
+        sent: dict[EnrollmentKey, Sent] = {}
+        for topic, group in groupby(sorted(targets.values(), key=_topic), key=_topic):
+            sent |= await self._push(topic, list(group))
         now = self._live.installation.clock.now()
-        return await store.run(lambda tx: [_settle(tx, job, targets, results, now) for job in jobs])
+        return await store.run(lambda tx: [_settle(tx, job, sent, now) for job in jobs])
 
     async def close(self) -> None:
         """Ends the connections."""
@@ -43,42 +43,41 @@ class Pusher:
             await client.close()
         self._clients.clear()
 
-    async def _push(self, topic: str, targets: Sequence[Enrollment]) -> dict[EnrollmentKey, PushResult]:
-        try:
-            client = await self._client(topic)
-        except BadPushCertificate as error:
-            now, message = self._live.installation.clock.now(), error.message
-            await self._live.installation.store.run(lambda tx: pushing.pause(tx, topic, message, now=now))
-            return {}
-        if client is None:
-            return {}
-        results = await client.push([pushing.message(target) for target in targets])
-        return {target.key: result for target, result in zip(targets, results, strict=True)}
-
-    async def _client(self, topic: str) -> PushClient | None:
+    async def _push(self, topic: str, targets: Sequence[Enrollment]) -> dict[EnrollmentKey, Sent]:
         identity = self._live.current().pushes.get(topic)
-        known = self._clients.get(topic)
-        if identity is None or (known is not None and known[0] != identity.fingerprint):
-            if known is not None:
-                await known[1].close()
-                del self._clients[topic]
-            known = None
+        fingerprint = identity.fingerprint if identity else ""
+        results: Sequence[PushResult]
         if identity is None:
-            return None
-        if known is None:
-            known = self._clients[topic] = (identity.fingerprint, self._connect(identity))
-        return known[1]
+            # imported by another process a moment ago, at most
+            results = [PushResult(0, error=f"no push certificate for {topic}")] * len(targets)
+        else:
+            try:
+                fingerprint, client = await self._client(identity)
+                results = await client.push([pushing.message(target) for target in targets])
+            except BadPushCertificate as error:
+                # what APNs would say to it, without having been asked
+                results = [PushResult(403, reason=error.message)] * len(targets)
+            except PushError as error:
+                self._clients.pop(topic, None)
+                results = [PushResult(0, error=error.message)] * len(targets)
+        return {target.key: Sent(target, fingerprint, result) for target, result in zip(targets, results, strict=True)}
+
+    async def _client(self, identity: PushIdentity) -> tuple[str, PushClient]:
+        topic, known = identity.topic, self._clients.get(identity.topic)
+        if known is not None and known[0] != identity.fingerprint:
+            del self._clients[topic]  # before the wait, during which another batch may make the next one
+            await known[1].close()
+        if topic not in self._clients:
+            self._clients[topic] = (identity.fingerprint, self._connect(identity))
+        return self._clients[topic]
 
 
-def _settle(
-    tx: Tx,
-    job: Job,
-    targets: Mapping[EnrollmentKey, Enrollment],
-    results: Mapping[EnrollmentKey, PushResult],
-    now: datetime,
-) -> Outcome:
-    key = EnrollmentKey(job.args["enrollment_key"])
-    if key not in results:
-        return DONE  # nobody to push to, or the topic is paused: a new TokenUpdate or certificate starts afresh
-    settled = pushing.settle(tx, targets[key], results[key], attempts=job.attempts, now=now)
-    return Outcome(settled.retry_after, settled.error)
+def _topic(enrollment: Enrollment) -> str:
+    return enrollment.topic or ""
+
+
+def _settle(tx: Tx, job: Job, sent: Mapping[EnrollmentKey, Sent], now: datetime) -> Outcome:
+    mine = sent.get(EnrollmentKey(job.args["enrollment_key"]))
+    if mine is None:
+        return DONE  # nobody to push to: the next TokenUpdate, or the end of the topic's pause, leaves a push of its own
+    return pushing.settle(tx, mine, attempts=job.attempts, now=now)

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Final
 
-from bramley.jobs.runner import DONE, Outcome
 from bramley.lifecycle import schedule
 from bramley.model.commands import CommandState, CommandUUID
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState
-from bramley.model.jobs import Job
+from bramley.model.events import EventKind
+from bramley.model.jobs import DONE, Job, Outcome
 from bramley.model.kinds import Kind
 from bramley.operations import commands, identities, pushing
 from bramley.operations.errors import Conflict
@@ -20,6 +20,11 @@ from bramley.storage.protocols import CertificateRow, Tx
 RENEW_DUE: Final = "renew-due"
 RETIRE_SUPERSEDED: Final = "retire-superseded"
 ASK_AGAIN_AFTER: Final = timedelta(days=7)
+"""With a new challenge, where the last InstallProfile is still unanswered."""
+
+TRY_AGAIN_AFTER: Final = timedelta(days=1)
+"""Where the last one was answered, and the identity is due all the same."""
+
 MOST: Final = 10_000
 _ACTOR: Final = "job:renewal"
 
@@ -31,7 +36,10 @@ class Renewals:
         self._live = live
 
     async def renew_due(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """Starts a renewal for every identity that is due; one that was asked lately and hasn't answered is only pushed again."""
+        """Starts a renewal for every identity that is due.
+
+        A device that was asked lately is not asked again: it is only pushed to, where it has not answered yet.
+        """
         installation = self._live.installation
         now = installation.clock.now()
         identity = installation.settings.identity
@@ -50,19 +58,21 @@ class Renewals:
         return [DONE] * len(jobs)
 
     def _to_ask(self, tx: Tx, row: CertificateRow) -> EnrollmentKey | None:
-        """The enrollment to send a renewal to; None where there is none, or where only a push is needed, which is queued."""
+        """The enrollment to send a renewal to; None where there is none to send now. A push, where that is enough, is queued."""
         now = self._live.installation.clock.now()
         enrollment = tx.enrollments.get(row.enrollment_key) if row.enrollment_key else None
         if enrollment is None or enrollment.state is not EnrollmentState.ACTIVE or row.version.expired(now):
             return None
-        asked = commands.pending_of(tx, enrollment.key, identities.RENEWAL_ANSWERED)
-        if asked and now - asked[-1].created_at < ASK_AGAIN_AFTER:
+        last = tx.events.find(kind=EventKind.RENEWAL_STARTED, enrollment_key=enrollment.key, limit=1)
+        unanswered = commands.pending_of(tx, enrollment.key, identities.RENEWAL_ANSWERED)
+        if not last or now - last[0].at >= (ASK_AGAIN_AFTER if unanswered else TRY_AGAIN_AFTER):
+            return enrollment.key
+        if unanswered:
             pushing.add_job(tx, enrollment.key, now)
-            return None
-        return enrollment.key
+        return None
 
     async def answered(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """A renewal's InstallProfile was answered: an error is tried again later, by the next round."""
+        """A renewal's InstallProfile was answered: an error is kept with the job, and tried again by a later round."""
 
         def check(tx: Tx) -> list[Outcome]:
             return [_judge(tx, job) for job in jobs]
@@ -76,7 +86,7 @@ class Renewals:
         return [DONE] * len(jobs)
 
     async def retire_identities(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """Ends the identities of enrollments that ended."""
+        """Ends the identities of enrollments that have ended."""
         now = self._live.installation.clock.now()
 
         def retire(tx: Tx) -> None:

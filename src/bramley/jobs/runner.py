@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ import structlog
 
 from bramley.clock import Clock
 from bramley.errors import BramleyError, OutsideTrouble
-from bramley.model.jobs import Job
+from bramley.model.jobs import Job, Outcome
 from bramley.storage.protocols import Store, Tx, Watch
 
 LEASE: Final = timedelta(seconds=30)
@@ -23,20 +24,13 @@ LEASE: Final = timedelta(seconds=30)
 
 BATCH: Final = 500
 MOST_ATTEMPTS: Final = 10
+"""Of a handler that raises. One that asks for another try gets it, and periodic jobs are never given up."""
+
 AT_ONCE: Final = 8
 PAUSE_SECONDS: Final = 0.02
 TROUBLE_SECONDS: Final = 1.0
+"""Between attempts to get something into a database that cannot take it now."""
 
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of a job: done, or to be tried again after a while with the error kept."""
-
-    retry_after: timedelta | None = None
-    error: str = ""
-
-
-DONE: Final = Outcome()
 Handler = Callable[[Sequence[Job]], Awaitable[Sequence[Outcome]]]
 """Takes jobs of one kind and answers for each, in order. What it raises counts against all of them."""
 
@@ -50,7 +44,10 @@ class Periodic:
 
 
 class Runner:
-    """Runs jobs until it is stopped. Several runners on one database share the work."""
+    """Runs jobs until it is stopped. Several runners on one database share the work.
+
+    A database that cannot be written for a while (its disk is full) delays the jobs and loses none.
+    """
 
     def __init__(self, store: Store, clock: Clock, handlers: Mapping[str, Handler], periodic: Sequence[Periodic] = ()) -> None:
         self._store = store
@@ -69,7 +66,7 @@ class Runner:
             for kind in self._periodic:
                 self._add_periodic(tx, kind, now, now)
 
-        await self._store.run(begin)
+        await self._write(begin)
         watch = self._store.watch()
         holding = asyncio.create_task(self._keep_leases(), name="leases")
         try:
@@ -78,9 +75,7 @@ class Runner:
                     await self.step()
                     await self._wait(watch)
                 except OutsideTrouble as trouble:
-                    # The database is away for a while; the jobs in it are not lost.
-                    self._log.error("cannot look for jobs; trying again", error=str(trouble))
-                    await asyncio.sleep(TROUBLE_SECONDS)
+                    await self._sit_out(trouble)
                 # Commits come in crowds when devices do: one look at the queue for all of them.
                 await asyncio.sleep(PAUSE_SECONDS)
         finally:
@@ -116,20 +111,19 @@ class Runner:
         elif next_run_at is not None:
             waits.append(asyncio.ensure_future(self._clock.sleep_until(next_run_at)))
         try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            done, _pending = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in waits:
                 if task not in self._running:
                     task.cancel()
+        for task in done:
+            task.result()
 
     async def _keep_leases(self) -> None:
         while True:
             await self._clock.sleep_until(self._clock.now() + LEASE / 3)
             if self._running:
-                try:
-                    await self._store.run(partial(self._extend, now=self._clock.now()))
-                except OutsideTrouble as trouble:
-                    self._log.error("cannot extend the leases of running jobs", error=str(trouble))
+                await self._write(partial(self._extend, now=self._clock.now()))
 
     def _extend(self, tx: Tx, *, now: datetime) -> None:
         tx.jobs.extend(self._owner, now, LEASE)
@@ -146,32 +140,49 @@ class Runner:
                 self._log.error(
                     "job failed", kind=kind, jobs=len(jobs), error=str(error), exc_info=not isinstance(error, BramleyError)
                 )
-                wait = timedelta(seconds=min(5 * 2 ** jobs[0].attempts, 3600))
-                outcomes = [Outcome(wait, f"{type(error).__name__}: {error}")] * len(jobs)
+                outcomes = [self._after(job, f"{type(error).__name__}: {error}") for job in jobs]
+        for error_, count in Counter(each.error for each in outcomes if each.error and each.retry_after is None).items():
+            self._log.error("jobs given up", kind=kind, jobs=count, error=error_)
         now = self._clock.now()
 
         def settle(tx: Tx) -> None:
             for job, outcome in zip(jobs, outcomes, strict=True):
                 self._settle(tx, job, outcome, now)
 
-        try:
-            await self._store.run(settle)
-        except OutsideTrouble as trouble:
-            # Their leases end, and whoever is there takes them up again.
-            self._log.error("cannot note what became of jobs", kind=kind, jobs=len(jobs), error=str(trouble))
+        # Held for as long as this takes: a job that is forgotten here would keep its lease, and never run again.
+        await self._write(settle)
+
+    def _after(self, job: Job, error: str) -> Outcome:
+        """What becomes of a job whose handler raised."""
+        if job.attempts >= MOST_ATTEMPTS and job.kind not in self._periodic:
+            return Outcome(None, error)
+        return Outcome(timedelta(seconds=min(5 * 2 ** min(job.attempts, 10), 3600)), error)
 
     def _settle(self, tx: Tx, job: Job, outcome: Outcome, now: datetime) -> None:
         if job.id is None:
             raise AssertionError("a claimed job has an id")
-        every = self._periodic.get(job.kind)
-        if outcome.retry_after is not None and (job.attempts < MOST_ATTEMPTS or every is not None):
+        if outcome.retry_after is not None:
             tx.jobs.retry(job.id, self._owner, now + outcome.retry_after, outcome.error)
-        elif outcome.error:
+            return
+        if outcome.error:
             tx.jobs.fail(job.id, self._owner, outcome.error)
         else:
             tx.jobs.finish(job.id, self._owner)
-            if every is not None:
-                self._add_periodic(tx, job.kind, now + every, now)
+        every = self._periodic.get(job.kind)
+        if every is not None:
+            self._add_periodic(tx, job.kind, now + every, now)
+
+    async def _write(self, fn: Callable[[Tx], None]) -> None:
+        """Until it is written."""
+        while True:
+            try:
+                return await self._store.run(fn)
+            except OutsideTrouble as trouble:
+                await self._sit_out(trouble)
+
+    async def _sit_out(self, trouble: OutsideTrouble) -> None:
+        self._log.error("the database cannot be used; jobs wait", error=str(trouble))
+        await asyncio.sleep(TROUBLE_SECONDS)
 
     @staticmethod
     def _add_periodic(tx: Tx, kind: str, run_at: datetime, now: datetime) -> None:

@@ -14,14 +14,10 @@ from typing import Final
 from bramley.mdm.binding import AuthenticatedDevice
 from bramley.mdm.errors import Refusal, Refused
 from bramley.mdm.messages import Authenticate
-from bramley.mdm.records import device_enrollment, end, end_channels, event, require_topic
+from bramley.mdm.records import device_enrollment, end, end_channels, event, require_topic, retire_identities
 from bramley.model.enrollments import Enrollment, EnrollmentState, Purpose
 from bramley.model.events import EventKind
-from bramley.model.jobs import Job
 from bramley.storage.protocols import Tx
-
-RETIRE_IDENTITIES: Final = "retire-identities"
-"""The job that ends the identities of a replaced enrollment; its argument is `enrollment_key`."""
 
 _GUARDED: Final = frozenset({EnrollmentState.ACTIVE, EnrollmentState.QUARANTINED})
 
@@ -95,9 +91,7 @@ def _take_over(tx: Tx, device: AuthenticatedDevice, enrollment: Enrollment, mess
             advice="If the device was wiped, make an enrollment link that names its UDID; if not, somebody pretends to be it.",
         )
     cancelled = end(tx, other, now)
-    args = {"enrollment_key": other.key}
-    job = Job(RETIRE_IDENTITIES, run_at=now, created_at=now, args=args, dedup_key=f"{RETIRE_IDENTITIES}:{other.key}")
-    tx.jobs.add(job)
+    retire_identities(tx, other.key, now)
     detail = {"replaced_by": enrollment.key, "was": other.state, "cancelled": cancelled}
     tx.events.append(event(EventKind.ENROLLMENT_REPLACED, device, now, key=other.key, detail=detail))
 
@@ -114,6 +108,7 @@ def _afresh(enrollment: Enrollment, message: Authenticate) -> Enrollment:
         topic=message.topic,
         push_token=None,
         push_magic=None,
+        token_updated_at=None,
         push_stopped_at=None,
         unlock_token=None,
         bootstrap_token=None,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from bramley.lifecycle import states
 from bramley.mdm.errors import Refusal, Refused
 from bramley.mdm.identity import SKEW, VerifiedSigner
 from bramley.mdm.messages import Authenticate, CheckinMessage, CheckOut, TokenUpdate, UserAuthenticate
@@ -19,7 +20,6 @@ from bramley.model.enrollments import EnrollmentID, EnrollmentState, Presented, 
 from bramley.model.lineages import VersionState
 
 _FRESH: Final = frozenset({VersionState.ISSUED, VersionState.DISTRIBUTED})
-_LIVE: Final = _FRESH | {VersionState.ACTIVE, VersionState.SUPERSEDED}
 _REFUSALS: Final[Mapping[VersionState, Refusal]] = {
     VersionState.REVOKED: Refusal.REVOKED,
     VersionState.SUSPENDED: Refusal.SUSPENDED,
@@ -69,7 +69,7 @@ def authenticate(
             f"The identity certificate {signer.sha256} is from a trusted CA and on no record.",
             advice="It was issued elsewhere, or before a restored backup: enroll the device again.",
         )
-    if presented.version_state not in _LIVE:
+    if presented.version_state not in states.LIVE:
         reason = _REFUSALS.get(presented.version_state, Refusal.NOT_IN_FORCE)
         raise Refused(reason, f"The identity certificate {signer.sha256} is {presented.version_state}.")
     if now > presented.not_after + skew:

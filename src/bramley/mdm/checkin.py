@@ -25,7 +25,7 @@ from bramley.mdm.messages import (
     Unknown,
     UserAuthenticate,
 )
-from bramley.mdm.records import device_enrollment, end, event, secret_place
+from bramley.mdm.records import device_enrollment, end, event, retire_identities, secret_place
 from bramley.model.enrollments import Enrollment, EnrollmentState
 from bramley.model.events import EventKind
 from bramley.pki.keystore import Sealer
@@ -81,7 +81,10 @@ def _check_out(tx: Tx, device: AuthenticatedDevice, now: datetime) -> None:
                 tx.events.append(event(EventKind.ENROLLMENT_CHECKED_OUT, device, now, key=channel.key, detail=detail))
         return
     quarantined = enrollment.state is EnrollmentState.QUARANTINED
-    cancelled = 0 if quarantined else end(tx, enrollment, now)
+    cancelled = 0
+    if not quarantined:
+        cancelled = end(tx, enrollment, now)
+        retire_identities(tx, enrollment.key, now)
     detail = {"quarantined": quarantined, "cancelled": cancelled}
     tx.events.append(event(EventKind.ENROLLMENT_CHECKED_OUT, device, now, detail=detail))
 

@@ -24,8 +24,6 @@ from bramley.storage.protocols import Tx
 IN_QUARANTINE: Final = frozenset({"DeviceLock", "EraseDevice", "EnableLostMode"})
 """The only RequestTypes that a quarantined device is given."""
 
-_SEARCHED_IN_QUARANTINE: Final = 1000
-
 _STATES: Final = {
     Status.ACKNOWLEDGED: CommandState.ACKNOWLEDGED,
     Status.ERROR: CommandState.ERROR,
@@ -94,13 +92,13 @@ def _follow_up(tx: Tx, device: AuthenticatedDevice, report: Report, command: Com
         "state": command.state,
     }
     if report.error_chain:
-        detail["error"] = f"{report.error_chain[0].domain} {report.error_chain[0].code}"
+        detail["error"] = f"{report.error_chain[0].domain[:100]} {report.error_chain[0].code}"
     tx.events.append(event(EventKind.COMMAND_ANSWERED, device, now, key=command.enrollment_key, detail=detail))
 
 
 def _next_in_quarantine(tx: Tx, key: EnrollmentKey) -> PendingCommand | None:
     """The oldest queued command that locks or erases, whatever else is in front of it."""
-    for command in reversed(tx.commands.history(key, limit=_SEARCHED_IN_QUARANTINE)):
+    for command in tx.commands.pending(key):
         if command.state is CommandState.QUEUED and command.request_type in IN_QUARANTINE:
             return PendingCommand(command.uuid, command.request_type, command.payload)
     return None

@@ -5,14 +5,18 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from bramley.mdm.binding import AuthenticatedDevice
 from bramley.mdm.errors import Refusal, Refused
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
+from bramley.model.jobs import Job
 from bramley.pki.keystore import Place
 from bramley.storage.protocols import Tx
+
+RETIRE_IDENTITIES: Final = "retire-identities"
+"""The job that ends the identities of an enrollment that has ended; its argument is `enrollment_key`."""
 
 
 def device_enrollment(tx: Tx, device: AuthenticatedDevice) -> Enrollment:
@@ -43,6 +47,12 @@ def end(tx: Tx, enrollment: Enrollment, now: datetime) -> int:
     cancelled = end_channels(tx, enrollment, now)
     tx.enrollments.update(replace(enrollment, state=EnrollmentState.CHECKED_OUT, changed_at=now))
     return cancelled
+
+
+def retire_identities(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
+    """Leaves the job that ends an ended enrollment's identities: nobody can use them any more, and none is to be renewed."""
+    args = {"enrollment_key": key}
+    tx.jobs.add(Job(RETIRE_IDENTITIES, run_at=now, created_at=now, args=args, dedup_key=f"{RETIRE_IDENTITIES}:{key}"))
 
 
 def end_channels(tx: Tx, enrollment: Enrollment, now: datetime) -> int:

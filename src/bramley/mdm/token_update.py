@@ -71,6 +71,7 @@ def _store(
             enrolled_at=enrollment.enrolled_at or now,
             push_token=message.token,
             push_magic=message.push_magic,
+            token_updated_at=now,
             push_stopped_at=None,
             unlock_token=unlock_token,
         )

@@ -36,7 +36,8 @@ class Enrollment:
     """A device, or a user channel of one (`parent` set).
 
     `push_token` and `push_magic` come from TokenUpdate, `topic` from Authenticate. `unlock_token` and `bootstrap_token` are
-    sealed. `push_stopped_at` is when APNs called the token dead: nothing is pushed until a later TokenUpdate.
+    sealed. `token_updated_at` is the latest TokenUpdate; `push_stopped_at` is when APNs called the token dead: nothing is
+    pushed until a later TokenUpdate.
     """
 
     key: EnrollmentKey
@@ -60,6 +61,7 @@ class Enrollment:
     topic: str | None = None
     push_token: bytes | None = None
     push_magic: str | None = None
+    token_updated_at: datetime | None = None
     push_stopped_at: datetime | None = None
     unlock_token: bytes | None = None
     bootstrap_token: bytes | None = None

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import NewType
+from typing import Final, NewType
 
 JobID = NewType("JobID", int)
 
@@ -33,3 +33,14 @@ class Job:
     owner: str | None = None
     lease_until: datetime | None = None
     id: JobID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a job: done; to be tried again after a while; or, with an error and no wait, given up."""
+
+    retry_after: timedelta | None = None
+    error: str = ""
+
+
+DONE: Final = Outcome()

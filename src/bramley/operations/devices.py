@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -25,11 +25,22 @@ class DeviceDetail:
 
 
 def resolve(tx: Tx, device: str) -> Enrollment:
-    """The enrollment by UDID, EnrollmentID, `parent:user`, or our key; NotFound otherwise."""
-    found = tx.enrollments.latest_by_id(EnrollmentID(device)) or tx.enrollments.get(EnrollmentKey(device))
+    """The enrollment by our key, UDID, EnrollmentID or `parent:user`; NotFound otherwise.
+
+    Our key first: what a device calls itself is its own choice, and could be the key of another.
+    """
+    found = tx.enrollments.get(EnrollmentKey(device)) or tx.enrollments.latest_by_id(EnrollmentID(device))
     if found is None:
         raise NotFound(f"There is no device {device!r}.", advice="`bramley device list` shows what there is.")
     return found
+
+
+def each(tx: Tx, state: EnrollmentState) -> Iterator[Enrollment]:
+    """Every device and user channel in a state, a page at a time."""
+    after: EnrollmentKey | None = None
+    while page := tx.enrollments.find(state=state, limit=1000, after=after):
+        yield from page
+        after = page[-1].key
 
 
 async def listing(

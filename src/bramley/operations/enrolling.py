@@ -58,7 +58,7 @@ async def profile_for_link(live: Live, token: str) -> bytes:
     """
     installation, snapshot = live.installation, live.current()
     now = installation.clock.now()
-    topic = only_topic(snapshot)
+    topic = topic_to_enroll_under(snapshot)
     key = EnrollmentKey(ids.fresh(now))
     issued = new_challenge(key, Purpose.ENROLL, now, timedelta(hours=installation.settings.scep.challenge_hours))
 
@@ -118,12 +118,11 @@ def require_usable(link: EnrollmentLink, now: datetime) -> None:
         raise LinkUnusable("This enrollment link is used up.", advice="Ask for a new one.")
 
 
-def only_topic(snapshot: Snapshot) -> str:
-    """The topic to enroll under."""
-    topics = sorted(snapshot.topics)
-    if not topics:
+def topic_to_enroll_under(snapshot: Snapshot) -> str:
+    """Of several topics, the one whose push certificate lasts longest. NotReady where there is none."""
+    if not snapshot.pushes:
         raise NotReady("No device can enroll: there is no push certificate yet.", advice="`bramley push import` brings one in.")
-    return topics[0]
+    return max(snapshot.pushes.values(), key=lambda push: push.certificate.not_valid_after_utc).topic
 
 
 def _digest(token: str) -> str:

@@ -45,7 +45,7 @@ async def renew(live: Live, device: str, *, actor: str) -> Command:
     installation, snapshot = live.installation, live.current()
     now = installation.clock.now()
     enrollment = await installation.store.read(lambda tx: _renewable(tx, device))
-    topic = enrollment.topic or enrolling.only_topic(snapshot)
+    topic = enrollment.topic or enrolling.topic_to_enroll_under(snapshot)
     life = timedelta(days=installation.settings.scep.renewal_challenge_days)
     issued = enrolling.new_challenge(enrollment.key, Purpose.RENEW, now, life)
     profile = enrolling.signed_profile(installation, snapshot, issued, topic, now)
@@ -74,9 +74,10 @@ async def renew(live: Live, device: str, *, actor: str) -> Command:
 
 
 async def revoke(installation: Installation, name: str, *, reason: str, actor: str) -> Sequence[Version]:
-    """Revokes every live identity of a device, or the one with a serial number; effective at the next request.
+    """Revokes every live identity of a device, or the one with a serial number, a retired one too; effective at once.
 
     A device without a live identity cannot speak to us again, so its enrollment ends and its commands are cancelled.
+    NotFound where the name is nobody's, Conflict where there is nothing to revoke.
     """
     now = installation.clock.now()
 
@@ -89,7 +90,8 @@ async def revoke(installation: Installation, name: str, *, reason: str, actor: s
         if not any(version.state in states.LIVE for version in _identities(tx, key)):
             tx.challenges.void(key, Purpose.RENEW, now)
             tx.challenges.void(key, Purpose.ENROLL, now)
-            end(tx, enrollment, now=now, actor=actor)
+            if enrollment.state is not EnrollmentState.CHECKED_OUT:
+                end(tx, enrollment, now=now, actor=actor)
         return revoked
 
     return await installation.store.run(act)
@@ -102,7 +104,10 @@ def end(tx: Tx, enrollment: Enrollment, *, now: datetime, actor: str) -> None:
 
 
 def retire_all(tx: Tx, key: EnrollmentKey, *, now: datetime, actor: str) -> int:
-    """Retires every live identity of an enrollment that has ended; how many."""
+    """Retires every live identity of an enrollment that has ended; how many. None of one that has begun again since."""
+    enrollment = tx.enrollments.get(key)
+    if enrollment is None or enrollment.state is not EnrollmentState.CHECKED_OUT:
+        return 0
     live = [version for version in _identities(tx, key) if version.state in states.LIVE]
     for version in live:
         records.move(tx, version, VersionState.RETIRED, now=now, actor=actor, reason="enrollment ended", enrollment=key)
@@ -138,13 +143,20 @@ def _identities(tx: Tx, key: EnrollmentKey) -> list[Version]:
 
 
 def _targets(tx: Tx, name: str) -> tuple[Enrollment, list[Version]]:
+    """Whose identities, and which. A certificate's name first: a device could call itself by another's serial number."""
     try:
-        enrollment = devices.resolve(tx, name)
-    except NotFound:
         version = certificates.find(tx, name)
-        binding = tx.enrollments.binding(version.sha256 or "")
-        found = tx.enrollments.get(binding.enrollment_key) if binding else None
-        if found is None:
-            raise Conflict(f"The certificate {name} is not a device identity.") from None
-        return found, [version] if version.state in states.FOLLOWS and version.state in states.LIVE else []
-    return enrollment, [v for v in _identities(tx, enrollment.parent or enrollment.key) if v.state in states.LIVE]
+    except NotFound:
+        enrollment = _device_of(tx, devices.resolve(tx, name))
+        return enrollment, [v for v in _identities(tx, enrollment.key) if v.state in states.LIVE]
+    binding = tx.enrollments.binding(version.sha256 or "")
+    found = tx.enrollments.get(binding.enrollment_key) if binding else None
+    if found is None:
+        raise Conflict(f"The certificate {name} is not a device identity.")
+    return found, [version] if VersionState.REVOKED in states.FOLLOWS[version.state] else []
+
+
+def _device_of(tx: Tx, enrollment: Enrollment) -> Enrollment:
+    """The device that a user channel belongs to; a device itself."""
+    parent = tx.enrollments.get(enrollment.parent) if enrollment.parent else None
+    return parent or enrollment

@@ -123,8 +123,9 @@ def issue_identity(tx: Tx, live: Live, snapshot: Snapshot, request: Request, now
 def entitle(tx: Tx, request: Request, now: datetime) -> Grant:
     """Who may have what, or NotEntitled.
 
-    A message signed by a live identity of ours renews it, whatever its type says: Apple's clients renew with PKCSReq. Any
-    other needs an unspent challenge; a RenewalReq that is not signed by a live identity is refused even with one.
+    A message signed by a live identity of ours renews it, whatever its type says: Apple's clients renew with PKCSReq. A
+    superseded one needs a challenge as well, since the device has its successor by now. Any other signer needs an unspent
+    challenge; a RenewalReq that is not signed by a live identity is refused even with one.
     """
     binding = tx.enrollments.binding(certificates.sha256(request.signer_certificate))
     if binding is not None:
@@ -158,6 +159,8 @@ def _renewal(tx: Tx, request: Request, binding: Binding, now: datetime) -> Grant
             raise NotEntitled("challenge-of-another", "The challenge belongs to another enrollment than the signing identity.")
         if challenge.spent_at is not None or now > challenge.expires_at:
             challenge = None  # a device that renews by itself sends the challenge of its enrollment along; its signature counts
+    if challenge is None and version.state is VersionState.SUPERSEDED:
+        raise NotEntitled("signer-superseded", "A superseded identity renews nothing without a challenge.", FailInfo.badCertId)
     return Grant(_enrollment(tx, binding.enrollment_key, Purpose.RENEW, now), Purpose.RENEW, challenge)
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from cryptography import x509
 
 from bramley.apple.push.topic import topic_of
 from bramley.model.enrollments import EnrollmentState
-from bramley.model.events import Event, EventKind
+from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Policy, Version, VersionState
-from bramley.operations import records, vault
+from bramley.operations import devices, pushing, records, vault
 from bramley.operations.errors import Invalid, TopicWouldChange
 from bramley.operations.installation import Installation
 from bramley.pki import certificates, keys
@@ -25,7 +24,8 @@ async def import_pair(
     """Checks a push certificate with its key and puts it in force; the one before is superseded. None on a dry run.
 
     Refused (Invalid, TopicWouldChange), with nothing changed: a key of another certificate, a certificate outside its
-    dates, one without an MDM topic, and one whose topic is not the enrolled devices'.
+    dates, one without an MDM topic, one whose topic is not the enrolled devices', and one that is here already. The one in
+    force may be given again to end a pause of its topic, once what made APNs refuse it is gone.
     """
     now = installation.clock.now()
     topic = _check_pair(certificate, key, now)
@@ -34,10 +34,14 @@ async def import_pair(
         _check_topic(tx, topic)
         digest = certificates.sha256(certificate)
         known = tx.lineages.by_sha256(digest)
-        if known is not None:
+        paused = tx.notes.get(pushing.paused_note(topic)) is not None
+        if known is not None and not (paused and known.state is VersionState.ACTIVE):
             raise Invalid(f"This push certificate is here already: {known.id}, {known.state}.")
         if dry_run:
             return None
+        if known is not None:
+            pushing.resume(tx, topic, known, now=now, actor=actor)
+            return known
         lineage = records.lineage(tx, Kind.PUSH, topic, Policy(), now=now)
         key_id = vault.keep(tx, installation.sealer, key, Kind.PUSH, now=now, actor=actor)
         version = records.record(
@@ -52,18 +56,11 @@ async def import_pair(
             detail={"topic": topic},
         )
         version = records.promote(tx, version, now=now, actor=actor)
-        if tx.notes.get(paused_note(topic)) is not None:
-            tx.notes.delete(paused_note(topic))
-            tx.events.append(Event(now, EventKind.PUSH_TOPIC_RESUMED, actor, version_id=version.id, detail={"topic": topic}))
+        pushing.resume(tx, topic, version, now=now, actor=actor)
         records.touch(tx)
         return version
 
     return await installation.store.run(put)
-
-
-def paused_note(topic: str) -> str:
-    """The note that says that pushing under a topic is paused, and why."""
-    return f"push-topic-paused:{topic}"
 
 
 def _check_pair(certificate: x509.Certificate, key: keys.PrivateKey, now: datetime) -> str:
@@ -84,8 +81,9 @@ def _check_pair(certificate: x509.Certificate, key: keys.PrivateKey, now: dateti
 def _check_topic(tx: Tx, topic: str) -> None:
     lost: dict[str, int] = {}
     for state in (EnrollmentState.ACTIVE, EnrollmentState.QUARANTINED):
-        for other in _topics(tx, state):
-            if other != topic:
+        for enrollment in devices.each(tx, state):
+            other = enrollment.topic
+            if other and other != topic and enrollment.parent is None:
                 lost[other] = lost.get(other, 0) + 1
     if not lost:
         return
@@ -97,11 +95,3 @@ def _check_topic(tx: Tx, topic: str) -> None:
         f"The topic of this certificate is {topic}; {count} enrolled device(s) listen to {expected} and would be lost.",
         advice=f"At identity.apple.com choose Renew, not Create, for the certificate whose topic is {expected}.",
     )
-
-
-def _topics(tx: Tx, state: EnrollmentState) -> Sequence[str]:
-    found, after = [], None
-    while page := tx.enrollments.find(state=state, limit=1000, after=after):
-        found += [enrollment.topic for enrollment in page if enrollment.topic and enrollment.parent is None]
-        after = page[-1].key
-    return found

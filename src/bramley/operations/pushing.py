@@ -11,13 +11,17 @@ from bramley.apple.push.reasons import Action, judge
 from bramley.mdm.token_update import PUSH
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
-from bramley.model.jobs import Job
+from bramley.model.jobs import DONE, Job, Outcome
+from bramley.model.lineages import Version, VersionState
 from bramley.operations import devices
 from bramley.operations.installation import Installation
-from bramley.operations.push_certificate import paused_note
 from bramley.storage.protocols import Tx
 
 TARGETS = frozenset({EnrollmentState.ACTIVE, EnrollmentState.QUARANTINED})
+LONGEST_WAIT = timedelta(hours=1)
+"""Between two attempts to push, unless APNs asks for more."""
+
+_LONGEST_ASKED_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +34,12 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What became of one push: done with, or to be tried again after a while."""
+class Sent:
+    """One push that was tried: to whom, under which push certificate (its SHA-256), and how it went."""
 
-    retry_after: timedelta | None = None
-    error: str = ""
+    target: Enrollment
+    certificate: str
+    result: PushResult
 
 
 def add_job(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
@@ -50,7 +55,7 @@ async def request_push(installation: Installation, names: Sequence[str]) -> Sequ
         asked = []
         for name in names:
             enrollment = devices.resolve(tx, name)
-            why_not = _why_not(enrollment)
+            why_not = _why_not(tx, enrollment)
             if not why_not:
                 add_job(tx, enrollment.key, now)
             asked.append(Asked(name, not why_not, why_not))
@@ -62,7 +67,7 @@ async def request_push(installation: Installation, names: Sequence[str]) -> Sequ
 def targets(tx: Tx, keys: Sequence[EnrollmentKey]) -> Mapping[EnrollmentKey, Enrollment]:
     """Those of the enrollments that can be pushed to now."""
     found = (tx.enrollments.get(key) for key in keys)
-    return {e.key: e for e in found if e is not None and not _why_not(e) and tx.notes.get(paused_note(e.topic or "")) is None}
+    return {e.key: e for e in found if e is not None and not _why_not(tx, e)}
 
 
 def message(enrollment: Enrollment) -> Push:
@@ -72,42 +77,89 @@ def message(enrollment: Enrollment) -> Push:
     return Push(enrollment.push_token, enrollment.push_magic)
 
 
-def settle(tx: Tx, pushed: Enrollment, result: PushResult, *, attempts: int, now: datetime) -> Outcome:
-    """Stores what APNs answered for one device (the reasons of Apple's "Handling notification responses from APNs")."""
-    action = judge(result)
-    current = tx.enrollments.get(pushed.key)
+def settle(tx: Tx, sent: Sent, *, attempts: int, now: datetime) -> Outcome:
+    """Stores what APNs answered for one device (the reasons of Apple's "Handling notification responses from APNs").
+
+    Trouble of Apple's or of the network is tried again for as long as it lasts: a device that sleeps has no other alarm.
+    """
+    result = sent.result
+    current = tx.enrollments.get(sent.target.key)
     if current is None:
-        return Outcome()
-    if action is Action.DELIVERED:
-        tx.enrollments.update(replace(current, last_push_at=now))
-        return Outcome()
-    if action is Action.STOP_TOKEN:
-        if current.push_token == pushed.push_token:  # else a TokenUpdate came in between
-            tx.enrollments.update(replace(current, push_stopped_at=now))
-            tx.events.append(Event(now, EventKind.PUSH_TOKEN_DEAD, "job:push", current.key, detail={"reason": result.reason}))
-        return Outcome()
-    if action is Action.PAUSE_TOPIC:
-        pause(tx, pushed.topic or "", result.reason or "", now=now)
-        return Outcome()
-    wait = timedelta(seconds=result.retry_after or min(5 * 2**attempts, 3600))
-    error = result.reason or result.error or "no answer"
-    if action in {Action.RETRY, Action.BACK_OFF_TOKEN}:
-        return Outcome(wait, error)
-    return Outcome(None, error)
+        return DONE
+    again = Outcome(_wait(result, attempts), result.reason or result.error or "no answer")
+    match judge(result):
+        case Action.DELIVERED:
+            tx.enrollments.update(replace(current, last_push_at=now))
+            return DONE
+        case Action.STOP_TOKEN:
+            return again if _stop(tx, sent, current, now) else DONE
+        case Action.PAUSE_TOPIC:
+            version = tx.lineages.by_sha256(sent.certificate)
+            if version is None or version.state is not VersionState.ACTIVE:
+                return again  # another certificate came meanwhile, and nothing was said of that one
+            pause(tx, sent.target.topic or "", result.reason or "", now=now)
+            return DONE
+        case Action.RETRY | Action.BACK_OFF_TOKEN:
+            return again
+        case Action.WRONG_TOPIC | Action.OUR_FAULT:
+            return Outcome(None, again.error)
+
+
+def paused_note(topic: str) -> str:
+    """The note that says that pushing under a topic is paused, and why."""
+    return f"push-topic-paused:{topic}"
 
 
 def pause(tx: Tx, topic: str, reason: str, *, now: datetime) -> None:
-    """Stops pushing under a topic until a new certificate comes in: one event, however many devices."""
+    """Stops pushing under a topic until `resume`: one event, however many devices."""
     if tx.notes.get(paused_note(topic)) is None:
         tx.notes.set(paused_note(topic), reason)
         tx.events.append(Event(now, EventKind.PUSH_TOPIC_PAUSED, "job:push", detail={"topic": topic, "reason": reason}))
 
 
-def _why_not(enrollment: Enrollment) -> str:
+def resume(tx: Tx, topic: str, version: Version, *, now: datetime, actor: str) -> None:
+    """Ends a pause, if there is one, and wakes whoever has commands waiting: what was to be pushed meanwhile was dropped."""
+    if tx.notes.get(paused_note(topic)) is None:
+        return
+    tx.notes.delete(paused_note(topic))
+    tx.events.append(Event(now, EventKind.PUSH_TOPIC_RESUMED, actor, version_id=version.id, detail={"topic": topic}))
+    for state in TARGETS:
+        for enrollment in devices.each(tx, state):
+            if enrollment.topic == topic and tx.commands.pending(enrollment.key):
+                add_job(tx, enrollment.key, now)
+
+
+def _stop(tx: Tx, sent: Sent, current: Enrollment, now: datetime) -> bool:
+    """Stops a token that APNs calls dead; or says that it should be tried again, since the device vouched for it later.
+
+    Apple: stop until a TokenUpdate that is later than the answer's timestamp. It may bring the same token.
+    """
+    if current.push_token != sent.target.push_token:
+        return False  # a TokenUpdate came in between, and has left a push to the new token
+    since, updated_at = sent.result.timestamp, current.token_updated_at
+    if since is not None and updated_at is not None and updated_at > since:
+        return True
+    if current.push_stopped_at is None:
+        tx.enrollments.update(replace(current, push_stopped_at=now))
+        reason = {"reason": sent.result.reason}
+        tx.events.append(Event(now, EventKind.PUSH_TOKEN_DEAD, "job:push", current.key, detail=reason))
+    return False
+
+
+def _wait(result: PushResult, attempts: int) -> timedelta:
+    if result.retry_after:
+        return timedelta(seconds=min(result.retry_after, _LONGEST_ASKED_FOR.total_seconds()))
+    return min(timedelta(seconds=5 * 2 ** min(attempts, 10)), LONGEST_WAIT)
+
+
+def _why_not(tx: Tx, enrollment: Enrollment) -> str:
     if enrollment.state not in TARGETS:
         return f"it is {enrollment.state}"
     if enrollment.push_token is None or enrollment.push_magic is None:
         return "it has sent no push token yet"
     if enrollment.push_stopped_at is not None:
         return "APNs says that its token is dead; its next TokenUpdate revives it"
+    reason = tx.notes.get(paused_note(enrollment.topic or ""))
+    if reason is not None:
+        return f"pushing is paused ({reason}); import a new push certificate, or once the cause is gone the same one again"
     return ""

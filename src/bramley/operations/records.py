@@ -96,9 +96,10 @@ def move(
 
 
 def promote(tx: Tx, version: Version, *, now: datetime, actor: str, enrollment: EnrollmentKey | None = None) -> Version:
-    """Makes a version the active one of its lineage; the one that was active is superseded."""
+    """Makes a version the active one of its lineage; the one that was, and older ones that never were, are superseded."""
     for other in tx.lineages.versions(version.lineage_id):
-        if other.state is VersionState.ACTIVE and other.id != version.id:
+        overtaken = other.number < version.number and other.state in {VersionState.ISSUED, VersionState.DISTRIBUTED}
+        if other.id != version.id and (other.state is VersionState.ACTIVE or overtaken):
             move(tx, other, VersionState.SUPERSEDED, now=now, actor=actor, enrollment=enrollment)
     return move(tx, version, VersionState.ACTIVE, now=now, actor=actor, enrollment=enrollment)
 

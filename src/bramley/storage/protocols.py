@@ -233,6 +233,10 @@ class Notes(Protocol):
 class Tx(Protocol):
     """One transaction, by aspect."""
 
+    def presented(self, certificate_sha256: str, user_id: str | None) -> Presented | None:
+        """As `Store.presented`, as it stands in this transaction."""
+        ...
+
     @property
     def lineages(self) -> Lineages: ...
     @property

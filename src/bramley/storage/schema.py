@@ -132,6 +132,7 @@ enrollments = sa.Table(
     sa.Column("topic", sa.Text),
     sa.Column("push_token", sa.LargeBinary),
     sa.Column("push_magic", sa.Text),
+    sa.Column("token_updated_at", UTCTime),
     sa.Column("push_stopped_at", UTCTime),
     sa.Column("unlock_token", sa.LargeBinary),
     sa.Column("bootstrap_token", sa.LargeBinary),

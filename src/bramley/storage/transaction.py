@@ -24,7 +24,10 @@ class Outcome:
 
 
 class SQLTransaction:
-    """`protocols.Tx`. The aspects hold nothing but the connection, so one of these serves every transaction on it."""
+    """`protocols.Tx`, but for `presented`, which each database reads in its own way.
+
+    The aspects hold nothing but the connection, so one of these serves every transaction on it.
+    """
 
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection

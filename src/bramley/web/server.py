@@ -119,7 +119,8 @@ class Servers:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
         for connection in list(self._state.connections):
-            connection.transport.abort()
+            with suppress(AttributeError):  # Python 3.11.2, Debian 12's, of a TLS connection that was closed twice
+                connection.transport.abort()
         if self._dating is not None:
             self._dating.cancel()
             with suppress(asyncio.CancelledError):

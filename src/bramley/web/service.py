@@ -30,6 +30,7 @@ from bramley.web.server import Listener, Servers
 
 LOOK_AGAIN_SECONDS: Final = 0.5
 TELL_SECONDS: Final = 60
+TRY_AGAIN_SECONDS: Final = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class Service:
         """Renews what of the server's own certificates is due, listens, and takes up the jobs.
 
         `connect` makes the client of APNs; by default it is what the settings say. Raises what prevents serving, having
-        changed nothing but certificates that were due.
+        changed nothing but certificates that were due and noted that it began.
         """
         connect = connect or push_clients(installation)
         live = await Live.start(installation)
@@ -130,14 +131,19 @@ class Service:
     async def _follow(self) -> None:
         """Reads keys and certificates anew when the database says so; trouble is logged and tried again."""
         watch = self.live.installation.store.watch()
+        presented = self.live.current()
         while True:
             try:
-                await watch.changed()
-                if await self.live.refresh():
+                # Before the wait: something may have changed between the start and the watch, or the last try have failed.
+                await self.live.refresh()
+                if self.live.current() is not presented:
                     self._certificate.replace(_pair(self.live), _identity_issuers(self.live))
+                    presented = self.live.current()
                     self._log.info("certificates reloaded")
-            except BramleyError as error:
+                await watch.changed()
+            except (BramleyError, OSError) as error:  # OSError: OpenSSL takes its key by way of a file
                 self._log.error("cannot read the certificates anew; the former stay in force", error=str(error))
+                await asyncio.sleep(TRY_AGAIN_SECONDS)
             # Commits come in crowds when devices do: one look for all of them.
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 

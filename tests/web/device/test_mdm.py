@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import plistlib
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,14 +12,15 @@ import pytest
 
 from bramley.mdm.commands import DeviceInformation, SecurityInfo
 from bramley.model.commands import CommandState
-from bramley.model.enrollments import EnrollmentState
+from bramley.model.enrollments import EnrollmentState, Presented
 from bramley.model.events import EventKind
 from bramley.model.lineages import VersionState
 from bramley.operations import commands, devices, identities
 from bramley.pki import certificates, names
 from bramley.pki.ca import authority, profiles
+from bramley.storage.protocols import Tx
 from bramley.web.asgi import ASGIApp, Message, Receive
-from tests.web.world import CHECKIN, CONNECT, LIMITS, Device, World
+from tests.web.world import CHECKIN, CONNECT, LIMITS, TOPIC, Device, World
 
 
 async def state_of(world: World, device: Device) -> EnrollmentState:
@@ -351,3 +354,118 @@ async def test_an_expired_tls_certificate_is_refused_by_name(world: World, devic
 @pytest.mark.parametrize("path", ["/scep", "/healthz", "/metrics", "/enroll/x", "/api/v1/devices"])
 async def test_the_device_listener_serves_nothing_else(world: World, path: str) -> None:
     assert await ask(world.app.device, untouched, method="GET", path=path) == 404
+
+
+class TestBetweenReadingAndWriting:
+    """Every request reads who sent it, and then writes; whatever happened in between counts."""
+
+    @staticmethod
+    def meanwhile(world: World, monkeypatch: pytest.MonkeyPatch, happen: Callable[[], Awaitable[object]]) -> None:
+        """Has something happen right after the next request has read who sent it."""
+        store = world.installation.store
+        presented = store.presented
+
+        async def then_it_happened(sha256: str, user_id: str | None) -> Presented | None:
+            found = await presented(sha256, user_id)
+            monkeypatch.setattr(store, "presented", presented)
+            await happen()
+            return found
+
+        monkeypatch.setattr(store, "presented", then_it_happened)
+
+    async def test_a_revoked_identity_stores_no_report(
+        self, world: World, device: Device, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Of two identities one is revoked, so the enrollment and its queue live on."""
+        await device.enroll()
+        stolen = Device(world, device.key, device.udid, device.certificate)
+        await self.renew(world, device)
+        command = await commands.send(world.installation, device.udid, SecurityInfo(), actor="cli")
+
+        self.meanwhile(world, monkeypatch, lambda: self.revoke(world, stolen))
+
+        await refused(world, await stolen.report("Acknowledged", CommandUUID=command.uuid), "revoked")
+        stored = await commands.show(world.installation, device.udid, command.uuid)
+        assert stored.state is CommandState.QUEUED
+
+    async def test_a_revoked_identity_moves_no_push_token(
+        self, world: World, device: Device, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await device.enroll()
+        stolen = Device(world, device.key, device.udid, device.certificate)
+        await self.renew(world, device)
+
+        self.meanwhile(world, monkeypatch, lambda: self.revoke(world, stolen))
+
+        answer = await stolen.check_in("TokenUpdate", Topic=TOPIC, Token=b"\x02" * 32, PushMagic="theirs")
+        await refused(world, answer, "revoked")
+        assert (await devices.show(world.installation, device.udid)).enrollment.push_magic == "magic"
+
+    async def test_a_late_authenticate_does_not_undo_the_enrollment(
+        self, world: World, device: Device, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The device gave up on it, sent it again and went on; the first one is written last."""
+        await device.get_identity()
+
+        async def go_on() -> None:
+            await device.authenticate()
+            await device.token_update()
+
+        self.meanwhile(world, monkeypatch, go_on)
+
+        assert (await device.authenticate()).status_code == 200
+        enrollment = (await devices.show(world.installation, device.udid)).enrollment
+        assert (enrollment.state, enrollment.push_magic) == (EnrollmentState.ACTIVE, "magic")
+
+    async def test_a_device_that_was_quarantined_gets_no_other_command(
+        self, world: World, device: Device, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await device.enroll()
+        first = await commands.send(world.installation, device.udid, SecurityInfo(), actor="cli")
+        await commands.send(world.installation, device.udid, SecurityInfo(), actor="cli")
+
+        def quarantine(tx: Tx) -> None:
+            found = devices.resolve(tx, device.udid)
+            tx.enrollments.update(replace(found, state=EnrollmentState.QUARANTINED))
+
+        self.meanwhile(world, monkeypatch, lambda: world.installation.store.run(quarantine))
+
+        answer = await device.report("Acknowledged", CommandUUID=first.uuid)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+    async def test_a_user_that_checked_out_is_handed_nothing(
+        self, world: World, device: Device, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await device.enroll()
+        user = {"UserID": "2E1B0C00-0000-0000-0000-000000000001"}
+        await device.check_in("TokenUpdate", Topic=TOPIC, Token=b"\x03" * 32, PushMagic="user", **user)
+        name = f"{device.udid}:{user['UserID']}"
+        await commands.send(world.installation, name, SecurityInfo(), actor="cli")
+
+        self.meanwhile(world, monkeypatch, lambda: device.check_in("CheckOut", **user))
+
+        answer = await device.report("NotNow", CommandUUID="any", **user)
+        await refused(world, answer, "unknown-channel")
+
+    @staticmethod
+    async def renew(world: World, device: Device) -> None:
+        renewal = await identities.renew(world.live, device.udid, actor="cli")
+        handed = plistlib.loads((await device.report("Idle")).content)
+        await device.obey(handed["Command"]["Payload"])
+        assert (await device.report("Acknowledged", CommandUUID=renewal.uuid)).status_code == 200
+
+    @staticmethod
+    async def revoke(world: World, device: Device) -> None:
+        assert device.certificate is not None
+        serial = f"{device.certificate.serial_number:x}"
+        await identities.revoke(world.installation, serial, reason="stolen", actor="cli")
+
+
+async def test_the_identities_of_a_device_that_checked_out_are_left_to_be_retired(world: World, device: Device) -> None:
+    await device.enroll()
+    enrollment = (await devices.show(world.installation, device.udid)).enrollment
+
+    assert (await device.check_in("CheckOut")).status_code == 200
+
+    jobs = await world.installation.store.read(lambda tx: tx.jobs.of_kind("retire-identities"))
+    assert [job.args["enrollment_key"] for job in jobs] == [enrollment.key]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import uuid
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -30,11 +31,16 @@ UNAUTHORIZED: Final = 401
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One thing tried. `answered` is what the server said, in a few words."""
+    """One thing tried: the way, after a comma or colon the variant of it, and in a few words what the server said."""
 
     description: str
     refused: bool
     answered: str
+
+    @property
+    def way(self) -> str:
+        """What is tried, whatever the message, the style or the place."""
+        return re.split(", |: ", self.description, maxsplit=1)[0]
 
 
 class Try(NamedTuple):

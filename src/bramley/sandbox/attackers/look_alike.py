@@ -71,13 +71,13 @@ async def look_alike_ca(
     for name, content_type, message in tries:
         body = messages.encode(message)
         headers = _with_chain(body, by_name, ca, now)
-        description = f"a certificate of a CA with the same name, and that CA beside it: {name}"
+        description = f"a certificate of a CA with the same name and that CA beside it: {name}"
         yield await send(attacker.transport, target.url(content_type), content_type, body, headers, description)
     if genuine_leaf is not None:
         for name, content_type, message in tries:
             body = messages.encode(message)
             headers = _in_anothers_name(body, key, genuine_leaf)
-            description = f"the victim's own certificate, signed with another key: {name}"
+            description = f"the victim's own certificate with a signature by another key: {name}"
             yield await send(attacker.transport, target.url(content_type), content_type, body, headers, description)
 
 

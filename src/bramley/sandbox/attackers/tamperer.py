@@ -48,7 +48,7 @@ def _forgeries(
         yield f"an empty body, {shape}", b"", _header(message)
         for place in (len(message) // 2, len(message) - 20):
             changed = message[:place] + bytes((message[place] ^ 1,)) + message[place + 1 :]
-            yield f"one bit of the signature changed at octet {place}, {shape}", genuine, _header(changed)
+            yield f"one bit of the signature changed, at octet {place}, {shape}", genuine, _header(changed)
         yield f"half of the signature, {shape}", genuine, _header(message[: len(message) // 2])
     with_attributes = cms.sign(genuine, key=identity.key, certificate=identity.certificate, detached=True, signing_time=now)
     signer = cms.parse_signed_data(with_attributes).signers[0]

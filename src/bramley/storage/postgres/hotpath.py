@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
+import sqlalchemy as sa
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from bramley.model.enrollments import Presented
@@ -12,6 +13,7 @@ from bramley.storage.errors import Unreachable
 from bramley.storage.postgres.connection import Address, configure
 from bramley.storage.postgres.explain import explain
 from bramley.storage.presented import from_row
+from bramley.storage.transaction import SQLTransaction
 
 CONNECTIONS = 4
 PATIENCE_SECONDS = 5.0
@@ -37,6 +39,21 @@ USER = SELECT.format(
 )
 
 
+class PostgresTransaction(SQLTransaction):
+    """`protocols.Tx`, with the read behind every request; `connection` is SQLAlchemy's over `raw`."""
+
+    def __init__(self, raw: psycopg.Connection, connection: sa.Connection) -> None:
+        super().__init__(connection)
+        self._raw = raw
+
+    def presented(self, certificate_sha256: str, user_id: str | None) -> Presented | None:
+        try:
+            row = self._raw.execute(*_question(certificate_sha256, user_id), binary=True).fetchone()
+        except psycopg.Error as trouble:
+            raise explain(trouble) from trouble
+        return None if row is None else from_row(certificate_sha256, row)
+
+
 class HotPath:
     """Connects at the first question; the commands that never ask cost no connection."""
 
@@ -59,13 +76,10 @@ class HotPath:
 
         A user is found by the `user_id` of a channel that is not checked out; the device itself is found in any state.
         """
-        if user_id is None:
-            row = await self._ask(DEVICE, (certificate_sha256,))
-        else:
-            row = await self._ask(USER, (user_id, certificate_sha256))
+        row = await self._ask(*_question(certificate_sha256, user_id))
         return None if row is None else from_row(certificate_sha256, row)
 
-    async def _ask(self, statement: str, parameters: tuple[str, ...]) -> Any | None:
+    async def _ask(self, statement: LiteralString, parameters: tuple[str, ...]) -> Any | None:
         if self._pool.closed:
             await self._pool.open()
         try:
@@ -85,7 +99,7 @@ class HotPath:
         except psycopg.Error as trouble:
             raise explain(trouble) from trouble
 
-    async def _once(self, statement: str, parameters: tuple[str, ...]) -> Any | None:
+    async def _once(self, statement: LiteralString, parameters: tuple[str, ...]) -> Any | None:
         async with self._pool.connection() as raw:
             cursor = await raw.execute(statement, parameters, binary=True)
             return await cursor.fetchone()
@@ -93,3 +107,8 @@ class HotPath:
     async def close(self) -> None:
         """Lets go of the connections."""
         await self._pool.close()
+
+
+def _question(certificate_sha256: str, user_id: str | None) -> tuple[LiteralString, tuple[str, ...]]:
+    """The statement and its parameters."""
+    return (DEVICE, (certificate_sha256,)) if user_id is None else (USER, (user_id, certificate_sha256))

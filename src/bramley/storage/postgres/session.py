@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from bramley.storage.errors import Conflict, Unreachable, WentOn
 from bramley.storage.postgres.connection import discard, raw_of
 from bramley.storage.postgres.explain import Overtaken, explain
-from bramley.storage.transaction import SQLTransaction
+from bramley.storage.postgres.hotpath import PostgresTransaction
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Session:
         """`me` is told to other processes with every commit; it must need no quoting."""
         self._connection = connection
         self._raw = raw_of(connection)
-        self._tx = SQLTransaction(connection)
+        self._tx = PostgresTransaction(self._raw, connection)
         self._notify = f"NOTIFY {CHANNEL}, '{me}'; COMMIT"
         self._wrote = False
         sa.event.listen(connection, "after_cursor_execute", self._note_writing)
@@ -55,7 +55,7 @@ class Session:
         silent.register(self._raw.fileno(), select.POLLIN)
         return not silent.poll(0)
 
-    def write(self, call: Callable[[SQLTransaction], T]) -> tuple[T, bool]:
+    def write(self, call: Callable[[PostgresTransaction], T]) -> tuple[T, bool]:
         """The call's value once it is on disk, and whether it wrote. The call may be run several times; one of them counts.
 
         A Conflict is only believed when nobody else writes: it may be the trace of a transaction that this one cannot see.
@@ -76,7 +76,7 @@ class Session:
                     raise
                 time.sleep(random.uniform(0, PAUSE_SECONDS))  # noqa: S311 - so that two do not meet again at once
 
-    def note(self, call: Callable[[SQLTransaction], None]) -> None:
+    def note(self, call: Callable[[PostgresTransaction], None]) -> None:
         """Writes what needs no isolation, one statement a table, and tells nobody."""
         for turn in range(TURNS):
             try:
@@ -86,7 +86,7 @@ class Session:
                     raise
         raise AssertionError("the last turn returns or raises")
 
-    def read(self, call: Callable[[SQLTransaction], T]) -> T:
+    def read(self, call: Callable[[PostgresTransaction], T]) -> T:
         """The call's value on a snapshot; it cannot write."""
         return self._attempt(call, SNAPSHOT, "COMMIT")
 
@@ -94,7 +94,7 @@ class Session:
         """Ends the connection."""
         discard(self._connection)
 
-    def _attempt(self, call: Callable[[SQLTransaction], T], begin: str, commit: str) -> T:
+    def _attempt(self, call: Callable[[PostgresTransaction], T], begin: str, commit: str) -> T:
         self._wrote = False
         try:
             self._execute(begin)

@@ -11,12 +11,13 @@ import sqlalchemy as sa
 from bramley.storage.errors import DiskTrouble, StorageError, WentOn
 from bramley.storage.sqlite.connection import FAILED
 from bramley.storage.sqlite.explain import explain
+from bramley.storage.sqlite.hotpath import SQLiteTransaction
 from bramley.storage.sqlite.opening import patiently
-from bramley.storage.transaction import Outcome, SQLTransaction
+from bramley.storage.transaction import Outcome
 
 
 def commit_together(
-    raw: sqlite3.Connection, tx: SQLTransaction, calls: Sequence[Callable[[SQLTransaction], object]]
+    raw: sqlite3.Connection, tx: SQLiteTransaction, calls: Sequence[Callable[[SQLiteTransaction], object]]
 ) -> list[Outcome]:
     """Runs each call in a savepoint of one transaction and commits once. The outcomes are in the order of the calls.
 
@@ -46,7 +47,7 @@ def only_in_transactions(raw: sqlite3.Connection, connection: sa.Connection) -> 
     sa.event.listen(connection, "before_cursor_execute", check)
 
 
-def _attempt(raw: sqlite3.Connection, tx: SQLTransaction, call: Callable[[SQLTransaction], object]) -> Outcome:
+def _attempt(raw: sqlite3.Connection, tx: SQLiteTransaction, call: Callable[[SQLiteTransaction], object]) -> Outcome:
     try:
         _still_open(raw)
         _execute(raw, "SAVEPOINT attempt")

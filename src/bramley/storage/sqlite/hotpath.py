@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 
+import sqlalchemy as sa
+
 from bramley.model.enrollments import Presented
 from bramley.storage.presented import from_row
+from bramley.storage.sqlite.explain import explain
+from bramley.storage.transaction import SQLTransaction
 
 # INDEXED BY, since without statistics SQLite takes the index of the whole history to look for a deferred command
 SELECT = """
@@ -29,8 +33,22 @@ USER = SELECT.format(
 )
 
 
+class SQLiteTransaction(SQLTransaction):
+    """`protocols.Tx`, with the read behind every request; `connection` is SQLAlchemy's over `raw`."""
+
+    def __init__(self, raw: sqlite3.Connection, connection: sa.Connection) -> None:
+        super().__init__(connection)
+        self._raw = raw
+
+    def presented(self, certificate_sha256: str, user_id: str | None) -> Presented | None:
+        try:
+            return presented(self._raw, certificate_sha256, user_id)
+        except sqlite3.Error as trouble:
+            raise explain(trouble) from trouble
+
+
 def presented(raw: sqlite3.Connection, certificate_sha256: str, user_id: str | None) -> Presented | None:
-    """`Store.presented` on a reading connection.
+    """`Tx.presented` on a connection.
 
     A user is found by the `user_id` of a channel that is not checked out; the device itself is found in any state.
     """

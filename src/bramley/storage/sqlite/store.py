@@ -13,12 +13,10 @@ from bramley.model.enrollments import EnrollmentKey, Presented
 from bramley.storage.behind import Behind
 from bramley.storage.errors import Closed
 from bramley.storage.protocols import Store, Tx
-from bramley.storage.sqlite import hotpath
 from bramley.storage.sqlite.connection import connect_to_read, core_over
-from bramley.storage.sqlite.explain import explain
+from bramley.storage.sqlite.hotpath import SQLiteTransaction
 from bramley.storage.sqlite.watch import PolledCommits
 from bramley.storage.sqlite.writer import Writer
-from bramley.storage.transaction import SQLTransaction
 from bramley.storage.watch import Watch
 
 T = TypeVar("T")
@@ -31,7 +29,7 @@ class SQLiteStore(Store):
         self._writer = writer
         self._raw = raw
         self._reader = core_over(raw)
-        self._snapshot = SQLTransaction(self._reader)
+        self._snapshot = SQLiteTransaction(raw, self._reader)
         self._behind = Behind(writer.run)
         self._commits = PolledCommits(writer.foreign_commits, foreign_commits)
         self._closed = False
@@ -51,10 +49,7 @@ class SQLiteStore(Store):
 
     async def presented(self, certificate_sha256: str, user_id: str | None) -> Presented | None:
         self._refuse_if_closed()
-        try:
-            return hotpath.presented(self._raw, certificate_sha256, user_id)
-        except sqlite3.Error as trouble:
-            raise explain(trouble) from trouble
+        return self._snapshot.presented(certificate_sha256, user_id)
 
     def saw(self, key: EnrollmentKey, now: datetime) -> None:
         self._refuse_if_closed()

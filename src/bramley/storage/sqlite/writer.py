@@ -15,8 +15,9 @@ from bramley.storage.errors import Closed
 from bramley.storage.sqlite.connection import core_over
 from bramley.storage.sqlite.explain import explain
 from bramley.storage.sqlite.group import commit_together, only_in_transactions
+from bramley.storage.sqlite.hotpath import SQLiteTransaction
 from bramley.storage.sqlite.opening import open_to_write
-from bramley.storage.transaction import Outcome, SQLTransaction
+from bramley.storage.transaction import Outcome
 
 T = TypeVar("T")
 
@@ -31,7 +32,7 @@ class _Request:
     `tell` is called on the loop once the call is committed, even where its caller was cancelled meanwhile.
     """
 
-    call: Callable[[SQLTransaction], object] | None
+    call: Callable[[SQLiteTransaction], object] | None
     future: asyncio.Future[Outcome]
     tell: Callable[[], None] | None = None
 
@@ -53,7 +54,7 @@ class Writer:
         self._thread.start()
         await self._outcome(self._started)
 
-    async def run(self, call: Callable[[SQLTransaction], T], *, tell: Callable[[], None] | None = None) -> T:
+    async def run(self, call: Callable[[SQLiteTransaction], T], *, tell: Callable[[], None] | None = None) -> T:
         """The call's value, once it is on disk; or its exception, and then it left nothing behind."""
         return cast(T, await self._ask(call, tell))
 
@@ -69,7 +70,7 @@ class Writer:
         await asyncio.shield(self._stopped)
         self._thread.join()
 
-    async def _ask(self, call: Callable[[SQLTransaction], object] | None, tell: Callable[[], None] | None = None) -> object:
+    async def _ask(self, call: Callable[[SQLiteTransaction], object] | None, tell: Callable[[], None] | None = None) -> object:
         if self._closed:
             raise Closed("the store is closed.", advice="Open it again.")
         request = _Request(call, self._loop.create_future(), tell)
@@ -95,12 +96,12 @@ class Writer:
             with core_over(raw) as connection:
                 only_in_transactions(raw, connection)
                 self._answer([(_Request(None, self._started), Outcome())])
-                self._serve(raw, SQLTransaction(connection))
+                self._serve(raw, SQLiteTransaction(raw, connection))
         finally:
             raw.close()
             self._answer([(_Request(None, self._stopped), Outcome())])
 
-    def _serve(self, raw: sqlite3.Connection, tx: SQLTransaction) -> None:
+    def _serve(self, raw: sqlite3.Connection, tx: SQLiteTransaction) -> None:
         going_on = True
         while going_on:
             requests, going_on = self._next_group()
@@ -144,7 +145,7 @@ def _deliver(outcomes: list[tuple[_Request, Outcome]]) -> None:
             request.tell()
 
 
-def _fulfil(raw: sqlite3.Connection, tx: SQLTransaction, requests: list[_Request]) -> list[tuple[_Request, Outcome]]:
+def _fulfil(raw: sqlite3.Connection, tx: SQLiteTransaction, requests: list[_Request]) -> list[tuple[_Request, Outcome]]:
     calls = [(request, request.call) for request in requests if request.call is not None]
     questions = [request for request in requests if request.call is None]
     outcomes = commit_together(raw, tx, [call for _, call in calls]) if calls else []

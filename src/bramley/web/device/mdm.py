@@ -103,6 +103,7 @@ class MDM:
         return signer
 
     def _check_in(self, tx: Tx, *, device: AuthenticatedDevice, message: CheckinMessage, now: datetime) -> Answer:
+        device = self._again(tx, device, message, now)
         installation = self.live.installation
         topics = self.live.current().topics
         answer = checkin.handle(tx, device, message, now=now, sealer=installation.sealer, topics=topics)
@@ -116,12 +117,24 @@ class MDM:
         if immediate is not None:
             command = immediate.command
         else:
-            command = await installation.store.run(partial(_report, device=device, report=report, now=now))
+            command = await installation.store.run(partial(self._report, device=device, report=report, now=now))
         if command is None:
             return Response(200)
         body = connect.deliver(command, installation.sealer)
         installation.store.sent(command.uuid, now)
         return Response(200, body, PLIST_TYPE)
+
+    def _report(self, tx: Tx, *, device: AuthenticatedDevice, report: Report, now: datetime) -> PendingCommand | None:
+        device = self._again(tx, device, report, now)
+        command = connect.handle(tx, device, report, now=now)
+        if device.is_first_use:
+            identities.first_use(tx, device, now=now)
+        return command
+
+    def _again(self, tx: Tx, device: AuthenticatedDevice, message: CheckinMessage | Report, now: datetime) -> AuthenticatedDevice:
+        """The device as it stands in this transaction: it may have been revoked, ended or seen in use since it was read."""
+        presented = tx.presented(device.signer.sha256, message.sender.user)
+        return authenticate(device.signer, presented, message, now=now, skew=self.skew)
 
     def _note_sight(self, device: AuthenticatedDevice, now: datetime) -> None:
         presented, store = device.presented, self.live.installation.store
@@ -164,13 +177,6 @@ def read_proof(request: Request) -> Proof:
             advice="The MDM payload must set SignMessage, and a proxy in front must pass the header on.",
         )
     return Proof(signatures[0] if signatures else None, certificate)
-
-
-def _report(tx: Tx, *, device: AuthenticatedDevice, report: Report, now: datetime) -> PendingCommand | None:
-    command = connect.handle(tx, device, report, now=now)
-    if device.is_first_use:
-        identities.first_use(tx, device, now=now)
-    return command
 
 
 def _answer(answer: Answer) -> Response:

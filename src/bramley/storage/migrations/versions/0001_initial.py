@@ -124,6 +124,7 @@ def _enrollments() -> None:
         sa.Column("topic", sa.Text),
         sa.Column("push_token", sa.LargeBinary),
         sa.Column("push_magic", sa.Text),
+        sa.Column("token_updated_at", sa.BigInteger),
         sa.Column("push_stopped_at", sa.BigInteger),
         sa.Column("unlock_token", sa.LargeBinary),
         sa.Column("bootstrap_token", sa.LargeBinary),

@@ -1,0 +1,84 @@
+"""What no setting can say for itself: URLs of a certain form, and settings that must fit each other."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import unquote, urlsplit
+
+from bramley.errors import BadInput
+from bramley.settings.tree import Settings
+
+
+def check_together(settings: Settings) -> None:
+    """BadInput names what does not fit, and never repeats what may hold a password."""
+    if settings.url:
+        _check_url(settings.url)
+    if settings.database:
+        _check_database(settings.database)
+    _check_proxy(settings)
+
+
+def _check_url(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme == "https" and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.username is not None or parts.query or parts.fragment or any(c.isspace() for c in url):
+        raise BadInput(f"url must be https://HOST or https://HOST:PORT (Apple's devices accept nothing else); found {url!r}.")
+
+
+def _check_database(url: str) -> None:
+    """Whether the parts can be told apart: a password that is not percent-encoded would end up in a host or a database name.
+
+    The URL is never repeated, since it may hold that password.
+    """
+    try:
+        parts = urlsplit(url)
+        name = unquote(parts.path.removeprefix("/"))
+        usable = parts.scheme in {"postgresql", "postgres"} and parts.port != 0 and url.count("@") <= 1 and not parts.fragment
+    except ValueError:
+        usable = False
+    if not usable or not name or "/" in name or any(character.isspace() for character in url):
+        raise BadInput(
+            "database must be postgresql://USER:PASSWORD@HOST:PORT/NAME, or empty.",
+            advice="Percent-encode the characters @ : / # ? and % in its parts.",
+        )
+
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
+_HEADERS_WITH_A_MEANING = frozenset({"mdm-signature", "authorization", "content-type", "content-length", "host", "connection"})
+
+
+def _check_proxy(settings: Settings) -> None:
+    proxy, listen = settings.proxy, settings.listen
+    for text in proxy.addresses:
+        try:
+            network = ipaddress.ip_network(text)
+        except ValueError:
+            raise BadInput(
+                f"proxy.addresses must hold addresses and networks, such as 192.0.2.7 or 192.0.2.0/28; found {text!r}."
+            ) from None
+        if network.prefixlen == 0:
+            raise BadInput(
+                f"proxy.addresses must not hold {text}: then anybody could claim to be any device.",
+                advice="Name the addresses from which the proxies connect.",
+            )
+    name = proxy.client_certificate
+    if name and (not _HEADER_NAME.fullmatch(name) or name.lower() in _HEADERS_WITH_A_MEANING | {"x-forwarded-for", "forwarded"}):
+        raise BadInput(f"proxy.client_certificate must name a header of its own, such as Client-Cert; found {name!r}.")
+    if name and not proxy.addresses:
+        raise BadInput("proxy.client_certificate is set, and proxy.addresses names no proxy that could send it.")
+    if not listen.tls and not proxy.addresses and not _is_loopback(listen.host):
+        raise BadInput(
+            f"listen.tls is false, and {listen.host} can be reached from elsewhere: tokens and commands would pass in clear.",
+            advice="Listen on 127.0.0.1, or name the proxies in front in proxy.addresses.",
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

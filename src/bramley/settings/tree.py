@@ -1,0 +1,182 @@
+"""What can be set: one frozen tree. Each setting carries its one-line explanation and what values it may have.
+
+The reference page and `bramley settings` are generated from these.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import Field, dataclass, field, fields, is_dataclass
+from math import inf
+from pathlib import Path
+from typing import Any, get_type_hints
+
+
+def _field(
+    default: Any,
+    explanation: str,
+    *,
+    within: tuple[float, float] | None = None,
+    choices: tuple[str, ...] = (),
+    above: float = -inf,
+    secret: bool = False,
+) -> Any:
+    """A setting. Its value is `within` both ends, greater than `above`, and one of the choices if there are any.
+
+    One that is `secret` may hold a password, and is left out of the repr.
+    """
+    checks = {"within": within, "choices": choices, "above": above}
+    return field(default=default, repr=not secret, metadata={"explanation": explanation, **checks})
+
+
+def default_data_folder() -> Path:
+    """`$XDG_DATA_HOME/bramley`, by default `~/.local/share/bramley`."""
+    base = os.environ.get("XDG_DATA_HOME")
+    return (Path(base) if base else Path.home() / ".local" / "share") / "bramley"
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """The main listener."""
+
+    host: str = _field("0.0.0.0", "address to listen on")  # noqa: S104 - a server for a fleet listens to the fleet
+    port: int = _field(8443, "TCP port; 0 takes a free one", within=(0, 65535))
+    tls: bool = _field(True, "speak TLS; false only on a loopback address or with proxy.addresses")
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """Proxies in front that end TLS."""
+
+    addresses: tuple[str, ...] = _field((), "addresses and networks of the proxies in front, whose word is believed")
+    client_certificate: str = _field(
+        "", "header in which they pass on a device's TLS certificate, as in RFC 9440 or as escaped PEM; empty: in none"
+    )
+    forwarded: str = _field(
+        "X-Forwarded-For",
+        "header in which they tell who called them: X-Forwarded-For or Forwarded",
+        choices=("X-Forwarded-For", "Forwarded"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceListen:
+    """The listener for identification by TLS client certificate."""
+
+    host: str = _field("0.0.0.0", "address of the listener that asks devices for a TLS client certificate")  # noqa: S104
+    port: int = _field(-1, "its TCP port; -1 switches it off, 0 takes a free one", within=(-1, 65535))
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Sizes, counts and times of what comes in."""
+
+    checkin_bytes: int = _field(256 * 1024, "largest check-in body", above=0)
+    connect_bytes: int = _field(16 * 1024 * 1024, "largest command result body", above=0)
+    scep_bytes: int = _field(64 * 1024, "largest SCEP message", above=0)
+    api_bytes: int = _field(32 * 1024 * 1024, "largest body of an API call", above=0)
+    header_bytes: int = _field(16 * 1024, "largest request header, all lines together", above=0)
+    request_line_bytes: int = _field(8 * 1024, "longest request line", above=0)
+    header_seconds: float = _field(10.0, "time for a request header to arrive whole", above=0)
+    body_seconds: float = _field(60.0, "time for a request body to arrive whole", above=0)
+    plist_depth: int = _field(64, "deepest nesting of a property list", above=0)
+    shutdown_seconds: float = _field(10.0, "time for running requests to end at shutdown", above=0)
+    connections: int = _field(10_000, "open connections in all; beyond it new ones wait", above=0)
+    connections_per_address: int = _field(5_000, "open connections from one address; beyond it new ones are closed", above=0)
+    failures: int = _field(
+        200, "failures at once that one address may make, at each of SCEP, links and sign-in, before 429", above=0
+    )
+    failures_per_minute: int = _field(60, "how many of them are forgotten in a minute", above=0)
+    fetches_per_link: int = _field(5_000, "how often one enrollment link may be opened in an hour", above=0)
+    identities_per_enrollment: int = _field(20, "how often one enrollment may renew its identity in an hour", above=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """Apple Push Notification service."""
+
+    host: str = _field("api.push.apple.com", "the APNs server")
+    port: int = _field(443, "its port: 443, or 2197 where 443 is filtered", within=(1, 65535))
+    ca_file: str = _field("", "PEM file of roots to trust instead of the public ones; for stand-ins")
+    proxy: str = _field("", "outbound HTTP proxy for pushes, such as http://proxy.example:3128")
+    expiration_days: int = _field(7, "how long APNs keeps a push for a sleeping device (1 to 30)", within=(1, 30))
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Device identities."""
+
+    lifetime_days: int = _field(365, "life of a device identity", within=(1, 3650))
+    renew_at: float = _field(2 / 3, "share of its life after which an identity is renewed", within=(0.1, 0.9))
+    jitter: float = _field(0.05, "renewals are spread by up to this share of the life, either way", within=(0, 0.2))
+    grace_hours: int = _field(72, "how long the old identity is accepted after the new one was first used", within=(0, 24 * 365))
+    clock_skew_minutes: int = _field(5, "how far a clock may be off when an identity's dates are checked", within=(0, 24 * 60))
+
+
+@dataclass(frozen=True, slots=True)
+class SCEP:
+    """How devices get identities."""
+
+    challenge_hours: int = _field(24, "life of the one-time challenge in an enrollment profile", within=(1, 24 * 365))
+    renewal_challenge_days: int = _field(14, "life of the one-time challenge in a renewal", within=(1, 365))
+    legacy_algorithms: bool = _field(
+        False, "for clients older than RFC 8894: accept single DES, and a POST that repeats its message in the query"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Log:
+    """Logging."""
+
+    level: str = _field("info", "debug, info, warning or error", choices=("debug", "info", "warning", "error"))
+    format: str = _field("auto", "text, json, or auto: text on a terminal", choices=("auto", "text", "json"))
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All of them; `load` makes one."""
+
+    organization: str = _field("Bramley", "the organization's name, in profiles and certificates")
+    url: str = _field("", "public base URL of this server; by default https://HOSTNAME:PORT, fixed at the first start")
+    data: Path = _field(Path(), "the data folder; by default $XDG_DATA_HOME/bramley or ~/.local/share/bramley")
+    database: str = _field("", "postgresql://… for a PostgreSQL server; empty: SQLite in the data folder", secret=True)
+    listen: Listen = field(default_factory=Listen)
+    proxy: Proxy = field(default_factory=Proxy)
+    device_listener: DeviceListen = field(default_factory=DeviceListen)
+    limits: Limits = field(default_factory=Limits)
+    push: Push = field(default_factory=Push)
+    identity: Identity = field(default_factory=Identity)
+    scep: SCEP = field(default_factory=SCEP)
+    log: Log = field(default_factory=Log)
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One setting as the reference page shows it."""
+
+    name: str
+    environment: str
+    default: object
+    explanation: str
+
+
+def explain() -> Iterator[Explained]:
+    """Every setting, in order."""
+    for path, _kind, item in leaves():
+        yield Explained(".".join(path), variable(path), item.default, item.metadata["explanation"])
+
+
+def variable(path: tuple[str, ...]) -> str:
+    """The name in the environment of the setting at a path."""
+    return "BRAMLEY_" + "_".join(path).upper()
+
+
+def leaves(section: type = Settings, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], type, Field[Any]]]:
+    """Path, type and field of every setting, in order."""
+    hints = get_type_hints(section)
+    for item in fields(section):
+        if is_dataclass(hints[item.name]):
+            yield from leaves(hints[item.name], (*path, item.name))
+        else:
+            yield (*path, item.name), hints[item.name], item
