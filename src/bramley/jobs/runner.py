@@ -72,8 +72,7 @@ class Runner:
         try:
             while True:
                 try:
-                    await self.step()
-                    await self._wait(watch)
+                    await self._wait(watch, await self.step())
                 except OutsideTrouble as trouble:
                     await self._sit_out(trouble)
                 # Commits come in crowds when devices do: one look at the queue for all of them.
@@ -84,27 +83,29 @@ class Runner:
                 task.cancel()
             await asyncio.gather(*ending, return_exceptions=True)
 
-    async def step(self) -> int:
-        """Claims what is due and starts it; how many jobs."""
+    async def step(self) -> datetime | None:
+        """Claims what is due and starts it; when, as it looked before that, a job was to come due next."""
         now = self._clock.now()
         next_run_at = await self._store.read(lambda tx: tx.jobs.next_run_at())
         if next_run_at is None or next_run_at > now or len(self._running) >= AT_ONCE:
-            return 0
+            return next_run_at
         claimed = await self._store.run(lambda tx: tx.jobs.claim(self._owner, now, LEASE, BATCH))
         for kind, jobs in groupby(sorted(claimed, key=lambda job: job.kind), key=lambda job: job.kind):
             task = asyncio.create_task(self._work(kind, list(jobs)), name=f"job:{kind}")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
-        return len(claimed)
+        return next_run_at
 
     async def idle(self) -> None:
         """Waits for what has been started to end."""
         while self._running:
             await asyncio.gather(*self._running, return_exceptions=True)
 
-    async def _wait(self, watch: Watch) -> None:
-        """Until something was committed, a job comes due, or, while all hands are busy, one is free."""
-        next_run_at = await self._store.read(lambda tx: tx.jobs.next_run_at())
+    async def _wait(self, watch: Watch, next_run_at: datetime | None) -> None:
+        """Until something was committed, a job comes due, or, while all hands are busy, one is free.
+
+        A claim is a commit too, so whoever has just claimed looks again.
+        """
         waits: list[asyncio.Task[None]] = [asyncio.ensure_future(watch.changed())]
         if len(self._running) >= AT_ONCE:
             waits += self._running

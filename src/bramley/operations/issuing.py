@@ -20,7 +20,7 @@ from bramley.pki.scep import challenge as challenges
 from bramley.pki.scep.errors import SCEPError
 from bramley.pki.scep.messages import FailInfo, MessageType, Request
 from bramley.pki.scep.replies import failure, success
-from bramley.pki.scep.requests import open_request
+from bramley.pki.scep.requests import SignedMessage, open_request
 from bramley.storage.protocols import Tx
 
 RESEND_WINDOW = timedelta(minutes=10)
@@ -57,8 +57,11 @@ class Reply:
     refused: str | None = None
 
 
-async def respond(live: Live, message: bytes) -> Reply:
-    """The CertRep to a pkiMessage. Raises SCEPError where there is nobody to answer to (HTTP 400)."""
+async def respond(live: Live, message: bytes | SignedMessage) -> Reply:
+    """The CertRep to a pkiMessage, its signature checked before or not yet.
+
+    Raises SCEPError where there is nobody to answer to (HTTP 400).
+    """
     installation, snapshot = live.installation, live.current()
     now = installation.clock.now()
     responder = snapshot.responder

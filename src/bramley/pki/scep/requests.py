@@ -48,14 +48,27 @@ class Responder:
     key: rsa.RSAPrivateKey = field(repr=False)
 
 
-def open_request(message: bytes, responder: Responder, *, now: datetime, allow_legacy: bool = False) -> Request:
+@dataclass(frozen=True, slots=True)
+class SignedMessage:
+    """A pkiMessage whose signature held, made by `check_signature`; nothing in it is decrypted, and nobody known yet."""
+
+    message: bytes = field(repr=False)
+    verified: cms.VerifiedSignature = field(repr=False)
+
+    @property
+    def signer_certificate(self) -> x509.Certificate:
+        return certificate_ids.load(self.verified.certificate)
+
+
+def open_request(message: bytes | SignedMessage, responder: Responder, *, now: datetime, allow_legacy: bool = False) -> Request:
     """The request in a pkiMessage, its signature, its envelope and its proof of possession checked, its key strong.
 
     `now` (aware) is held against our own certificate alone, before anything is spent; the validity of a signer certificate
     is the caller's to judge, since self-signed ones come from devices with odd clocks. SHA-1 and triple DES are taken, as
     Apple sends them; single DES only with `allow_legacy`.
 
-    Raises a SCEPError; see there which of them can be answered by a CertRep.
+    A signature that was checked before is not checked again. Raises a SCEPError; see there which of them can be answered by
+    a CertRep.
     """
     certificate = responder.certificate
     if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
@@ -72,15 +85,11 @@ def open_request(message: bytes, responder: Responder, *, now: datetime, allow_l
     return request
 
 
-def signer_of(message: bytes) -> x509.Certificate:
-    """The certificate that signed a pkiMessage, its signature checked and nothing decrypted. Raises a SCEPError."""
-    return certificate_ids.load(_verified(message).certificate)
-
-
-def read_message(message: bytes, responder: Responder, *, allow_legacy: bool = False) -> Request:
+def read_message(message: bytes | SignedMessage, responder: Responder, *, allow_legacy: bool = False) -> Request:
     """As `open_request`, judging neither our own dates nor the strength of the key in the CSR: for recorded messages."""
-    verified = _verified(message)
-    transaction = _transaction(verified, message)
+    signed = message if isinstance(message, SignedMessage) else check_signature(message)
+    verified = signed.verified
+    transaction = _transaction(signed)
     try:
         kind_text = attributes.text(verified.attributes, oids.SCEP_MESSAGE_TYPE)
     except MalformedMessage as error:
@@ -116,10 +125,13 @@ def read_message(message: bytes, responder: Responder, *, allow_legacy: bool = F
     )
 
 
-def _verified(message: bytes) -> cms.VerifiedSignature:
-    """The outer SignedData (RFC 8894 section 3.2), its one signature checked by the certificate it brings along."""
+def check_signature(message: bytes) -> SignedMessage:
+    """The outer SignedData (RFC 8894 section 3.2), its one signature checked by the certificate it brings along.
+
+    Nothing is decrypted. Raises a SCEPError that has no transaction.
+    """
     try:
-        return cms.verify(
+        verified = cms.verify(
             cms.parse_signed_data(message, limits=MESSAGE_LIMITS),
             policy=cms.SCEP_REQUEST,
             public_key_of=_public_key_of,
@@ -129,6 +141,7 @@ def _verified(message: bytes) -> cms.VerifiedSignature:
         raise refused(error.message, advice=error.advice) from error
     except (cms.CMSError, BadCertificate) as error:
         raise MalformedMessage(error.message, advice=error.advice) from error
+    return SignedMessage(message, verified)
 
 
 def _public_key_of(signer: bytes) -> keys.PublicKey:
@@ -136,17 +149,18 @@ def _public_key_of(signer: bytes) -> keys.PublicKey:
     return certificates.public_key(certificates.require_names(certificate_ids.load(signer)))
 
 
-def _transaction(verified: cms.VerifiedSignature, message: bytes) -> Transaction:
+def _transaction(signed: SignedMessage) -> Transaction:
     """What there is to answer to. Without a transactionID there is nothing, and the MalformedMessage has no transaction."""
+    verified = signed.verified
     transaction_id = attributes.text(verified.attributes, oids.SCEP_TRANSACTION_ID) or ""
     if len(transaction_id) not in _TRANSACTION_ID_CHARACTERS or not (transaction_id.isascii() and transaction_id.isprintable()):
         raise MalformedMessage("Expected a transactionID of 1 to 255 printable ASCII characters (RFC 8894 section 3.2.1.1).")
     return Transaction(
         transaction_id=transaction_id,
         sender_nonce=attributes.nonce(verified.attributes, oids.SCEP_SENDER_NONCE),
-        signer_certificate=certificate_ids.load(verified.certificate),
+        signer_certificate=signed.signer_certificate,
         digest=verified.digest,
-        message_sha256=hashlib.sha256(message).hexdigest(),
+        message_sha256=hashlib.sha256(signed.message).hexdigest(),
     )
 
 

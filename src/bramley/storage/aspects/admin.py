@@ -12,6 +12,15 @@ from bramley.storage.aspects.rows import columns_of, values_of
 ADMINS = schema.admins
 NOTES = schema.notes
 
+ADD_ADMIN = sa.insert(ADMINS)
+ADMIN_BY_HASH = sa.select(*columns_of(ADMINS, AdminToken)).where(ADMINS.c.token_sha256 == sa.bindparam("sha256"))
+COUNT_ADMINS = sa.select(sa.func.count()).select_from(ADMINS)
+
+GET_NOTE = sa.select(NOTES.c.value).where(NOTES.c.name == sa.bindparam("name"))
+SET_NOTE = insert(NOTES)
+SET_NOTE = SET_NOTE.on_conflict_do_update(index_elements=[NOTES.c.name], set_={"value": SET_NOTE.excluded.value})
+DELETE_NOTE = sa.delete(NOTES).where(NOTES.c.name == sa.bindparam("name"))
+
 
 class SQLAdmins:
     """`protocols.Admins` on one connection."""
@@ -20,15 +29,14 @@ class SQLAdmins:
         self._connection = connection
 
     def add(self, token: AdminToken) -> None:
-        self._connection.execute(sa.insert(ADMINS), values_of(token))
+        self._connection.execute(ADD_ADMIN, values_of(token))
 
     def by_hash(self, token_sha256: str) -> AdminToken | None:
-        query = sa.select(*columns_of(ADMINS, AdminToken)).where(ADMINS.c.token_sha256 == token_sha256)
-        row = self._connection.execute(query).one_or_none()
+        row = self._connection.execute(ADMIN_BY_HASH, {"sha256": token_sha256}).one_or_none()
         return None if row is None else AdminToken(*row)
 
     def count(self) -> int:
-        return self._connection.execute(sa.select(sa.func.count()).select_from(ADMINS)).scalar_one()
+        return self._connection.execute(COUNT_ADMINS).scalar_one()
 
 
 class SQLNotes:
@@ -38,13 +46,11 @@ class SQLNotes:
         self._connection = connection
 
     def get(self, name: str) -> str | None:
-        value: str | None = self._connection.execute(sa.select(NOTES.c.value).where(NOTES.c.name == name)).scalar_one_or_none()
+        value: str | None = self._connection.execute(GET_NOTE, {"name": name}).scalar_one_or_none()
         return value
 
     def set(self, name: str, value: str) -> None:
-        new = insert(NOTES).values(name=name, value=value)
-        replacing = new.on_conflict_do_update(index_elements=[NOTES.c.name], set_={"value": new.excluded.value})
-        self._connection.execute(replacing)
+        self._connection.execute(SET_NOTE, {"name": name, "value": value})
 
     def delete(self, name: str) -> None:
-        self._connection.execute(sa.delete(NOTES).where(NOTES.c.name == name))
+        self._connection.execute(DELETE_NOTE, {"name": name})

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -14,6 +16,21 @@ from bramley.storage.aspects.rows import columns_of, values_of
 CHALLENGES = schema.challenges
 LINKS = schema.links
 UNSPENT = CHALLENGES.c.spent_at.is_(None)
+LINK = columns_of(LINKS, EnrollmentLink)
+
+ADD_CHALLENGE = sa.insert(CHALLENGES)
+CHALLENGE_BY_HASH = sa.select(*columns_of(CHALLENGES, Challenge)).where(CHALLENGES.c.secret_sha256 == sa.bindparam("sha256"))
+SPEND = sa.update(CHALLENGES).where(CHALLENGES.c.id == sa.bindparam("which"), UNSPENT)
+VOID = sa.update(CHALLENGES).where(
+    CHALLENGES.c.enrollment_key == sa.bindparam("whose"), CHALLENGES.c.purpose == sa.bindparam("what_for"), UNSPENT
+)
+SWEEP = sa.delete(CHALLENGES).where(CHALLENGES.c.expires_at < sa.bindparam("moment"))
+
+ADD_LINK = sa.insert(LINKS)
+LINK_BY_ID = sa.select(*LINK).where(LINKS.c.id == sa.bindparam("id"))
+LINK_BY_HASH = sa.select(*LINK).where(LINKS.c.token_sha256 == sa.bindparam("sha256"))
+USE = sa.update(LINKS).where(LINKS.c.id == sa.bindparam("which"), LINKS.c.uses < LINKS.c.uses_allowed)
+USE = USE.values(uses=LINKS.c.uses + 1)
 
 
 class SQLChallenges:
@@ -23,25 +40,22 @@ class SQLChallenges:
         self._connection = connection
 
     def add(self, challenge: Challenge) -> None:
-        self._connection.execute(sa.insert(CHALLENGES), values_of(challenge))
+        self._connection.execute(ADD_CHALLENGE, values_of(challenge))
 
     def by_hash(self, secret_sha256: str) -> Challenge | None:
-        query = sa.select(*columns_of(CHALLENGES, Challenge)).where(CHALLENGES.c.secret_sha256 == secret_sha256)
-        row = self._connection.execute(query).one_or_none()
+        row = self._connection.execute(CHALLENGE_BY_HASH, {"sha256": secret_sha256}).one_or_none()
         return None if row is None else Challenge(*row)
 
     def spend(self, challenge_id: str, now: datetime, *, message_sha256: str, version_id: VersionID) -> bool:
-        spending = sa.update(CHALLENGES).where(CHALLENGES.c.id == challenge_id, UNSPENT)
-        spending = spending.values(spent_at=now, spent_on=message_sha256, version_id=version_id)
-        return self._connection.execute(spending).rowcount == 1
+        spent = {"which": challenge_id, "spent_at": now, "spent_on": message_sha256, "version_id": version_id}
+        return self._connection.execute(SPEND, spent).rowcount == 1
 
     def void(self, key: EnrollmentKey, purpose: Purpose, now: datetime) -> int:
-        theirs = (CHALLENGES.c.enrollment_key == key, CHALLENGES.c.purpose == purpose)
-        return self._connection.execute(sa.update(CHALLENGES).where(*theirs, UNSPENT).values(spent_at=now)).rowcount
+        return self._connection.execute(VOID, {"whose": key, "what_for": purpose, "spent_at": now}).rowcount
 
     def sweep(self, expired_before: datetime) -> int:
         """Deletes those, spent or not, that expired before the moment; how many."""
-        return self._connection.execute(sa.delete(CHALLENGES).where(CHALLENGES.c.expires_at < expired_before)).rowcount
+        return self._connection.execute(SWEEP, {"moment": expired_before}).rowcount
 
 
 class SQLLinks:
@@ -51,19 +65,17 @@ class SQLLinks:
         self._connection = connection
 
     def add(self, link: EnrollmentLink) -> None:
-        self._connection.execute(sa.insert(LINKS), values_of(link))
+        self._connection.execute(ADD_LINK, values_of(link))
 
     def get(self, link_id: str) -> EnrollmentLink | None:
-        return self._one(LINKS.c.id == link_id)
+        return self._one(LINK_BY_ID, {"id": link_id})
 
     def by_hash(self, token_sha256: str) -> EnrollmentLink | None:
-        return self._one(LINKS.c.token_sha256 == token_sha256)
+        return self._one(LINK_BY_HASH, {"sha256": token_sha256})
 
     def use(self, link_id: str) -> bool:
-        left = LINKS.c.uses < LINKS.c.uses_allowed
-        done = self._connection.execute(sa.update(LINKS).where(LINKS.c.id == link_id, left).values(uses=LINKS.c.uses + 1))
-        return done.rowcount == 1
+        return self._connection.execute(USE, {"which": link_id}).rowcount == 1
 
-    def _one(self, which: sa.ColumnElement[bool]) -> EnrollmentLink | None:
-        row = self._connection.execute(sa.select(*columns_of(LINKS, EnrollmentLink)).where(which)).one_or_none()
+    def _one(self, query: sa.Select[Any], given: Mapping[str, object]) -> EnrollmentLink | None:
+        row = self._connection.execute(query, given).one_or_none()
         return None if row is None else EnrollmentLink(*row)

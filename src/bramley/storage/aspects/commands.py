@@ -18,6 +18,21 @@ COMMAND = columns_of(COMMANDS, Command)
 QUEUED = COMMANDS.c.state == schema.literal(CommandState.QUEUED)
 DEFERRED = COMMANDS.c.state == schema.literal(CommandState.NOT_NOW)
 PENDING = sa.or_(QUEUED, DEFERRED)
+OF_CHANNEL = COMMANDS.c.enrollment_key == sa.bindparam("key")
+
+ADD = sa.insert(COMMANDS)
+GET = sa.select(*COMMAND).where(COMMANDS.c.uuid == sa.bindparam("uuid"), OF_CHANNEL)
+NEXT = sa.select(*columns_of(COMMANDS, PendingCommand)).where(OF_CHANNEL, QUEUED).order_by(COMMANDS.c.seq).limit(1)
+CHANGE = sa.update(COMMANDS).where(COMMANDS.c.uuid == sa.bindparam("which"), OF_CHANNEL, PENDING)
+ANSWER = CHANGE.returning(*COMMAND)
+PUT_OFF = ANSWER.values(state=schema.literal(CommandState.NOT_NOW), not_now_count=COMMANDS.c.not_now_count + 1)
+RESUME = sa.update(COMMANDS).where(OF_CHANNEL, DEFERRED)
+CHANNELS = sa.select(schema.enrollments.c.key).where(schema.enrollments.c.parent == sa.bindparam("key"))
+CANCEL = sa.update(COMMANDS).where(sa.or_(OF_CHANNEL, COMMANDS.c.enrollment_key.in_(CHANNELS)), PENDING)
+ALL_PENDING = sa.select(*COMMAND).where(OF_CHANNEL, PENDING).order_by(COMMANDS.c.seq)
+COUNT_PENDING = sa.select(sa.func.count()).select_from(COMMANDS).where(PENDING)
+HISTORY = sa.select(*COMMAND).where(OF_CHANNEL).order_by(COMMANDS.c.seq.desc())
+
 FINAL_ANSWERS = frozenset({CommandState.ACKNOWLEDGED, CommandState.ERROR, CommandState.COMMAND_FORMAT_ERROR})
 
 
@@ -28,28 +43,26 @@ class SQLCommands:
         self._connection = connection
 
     def add(self, command: Command) -> None:
-        self._connection.execute(sa.insert(COMMANDS), values_of(command))
+        self._connection.execute(ADD, values_of(command))
 
     def get(self, key: EnrollmentKey, uuid: CommandUUID) -> Command | None:
-        query = sa.select(*COMMAND).where(COMMANDS.c.uuid == uuid, COMMANDS.c.enrollment_key == key)
-        row = self._connection.execute(query).one_or_none()
+        row = self._connection.execute(GET, {"uuid": uuid, "key": key}).one_or_none()
         return None if row is None else Command(*row)
 
     def next(self, key: EnrollmentKey) -> PendingCommand | None:
-        query = sa.select(*columns_of(COMMANDS, PendingCommand)).where(COMMANDS.c.enrollment_key == key, QUEUED)
-        row = self._connection.execute(query.order_by(COMMANDS.c.seq).limit(1)).one_or_none()
+        row = self._connection.execute(NEXT, {"key": key}).one_or_none()
         return None if row is None else PendingCommand(*row)
 
     def answer(self, key: EnrollmentKey, uuid: CommandUUID, state: CommandState, answer: bytes, now: datetime) -> Command | None:
         """A NotNow is counted, and its report not kept. `state` must be what a device can report, else ValueError."""
-        change = sa.update(COMMANDS).where(COMMANDS.c.uuid == uuid, COMMANDS.c.enrollment_key == key, PENDING)
+        command = {"which": uuid, "key": key}
         if state is CommandState.NOT_NOW:
-            change = change.values(state=state, not_now_count=COMMANDS.c.not_now_count + 1)
+            changed = self._connection.execute(PUT_OFF, command)
         elif state in FINAL_ANSWERS:
-            change = change.values(state=state, answer=answer, answered_at=now)
+            changed = self._connection.execute(ANSWER, {**command, "state": state, "answer": answer, "answered_at": now})
         else:
             raise ValueError(f"a device cannot answer with {state.value!r}")
-        row = self._connection.execute(change.returning(*COMMAND)).one_or_none()
+        row = changed.one_or_none()
         return None if row is None else Command(*row)
 
     def note_sent(self, sent: Mapping[CommandUUID, datetime]) -> None:
@@ -57,27 +70,21 @@ class SQLCommands:
         note_times(self._connection, COMMANDS.c.uuid, COMMANDS.c.sent_at, sent)
 
     def resume(self, key: EnrollmentKey) -> int:
-        change = sa.update(COMMANDS).where(COMMANDS.c.enrollment_key == key, DEFERRED).values(state=CommandState.QUEUED)
-        return self._connection.execute(change).rowcount
+        return self._connection.execute(RESUME, {"key": key, "state": CommandState.QUEUED}).rowcount
 
     def cancel(self, key: EnrollmentKey, now: datetime) -> int:
-        channels = sa.select(schema.enrollments.c.key).where(schema.enrollments.c.parent == key)
-        theirs = sa.or_(COMMANDS.c.enrollment_key == key, COMMANDS.c.enrollment_key.in_(channels))
-        change = sa.update(COMMANDS).where(theirs, PENDING).values(state=CommandState.CANCELLED, answered_at=now)
-        return self._connection.execute(change).rowcount
+        return self._connection.execute(CANCEL, {"key": key, "state": CommandState.CANCELLED, "answered_at": now}).rowcount
 
     def pending(self, key: EnrollmentKey) -> Sequence[Command]:
-        query = sa.select(*COMMAND).where(COMMANDS.c.enrollment_key == key, PENDING).order_by(COMMANDS.c.seq)
-        return [Command(*row) for row in self._connection.execute(query)]
+        return [Command(*row) for row in self._connection.execute(ALL_PENDING, {"key": key})]
 
     def withdraw(self, key: EnrollmentKey, uuid: CommandUUID, now: datetime) -> bool:
-        change = sa.update(COMMANDS).where(COMMANDS.c.uuid == uuid, COMMANDS.c.enrollment_key == key, PENDING)
-        return self._connection.execute(change.values(state=CommandState.CANCELLED, answered_at=now)).rowcount == 1
+        cancelled = {"which": uuid, "key": key, "state": CommandState.CANCELLED, "answered_at": now}
+        return self._connection.execute(CHANGE, cancelled).rowcount == 1
 
     def count_pending(self) -> int:
         """Over all channels."""
-        return self._connection.execute(sa.select(sa.func.count()).select_from(COMMANDS).where(PENDING)).scalar_one()
+        return self._connection.execute(COUNT_PENDING).scalar_one()
 
     def history(self, key: EnrollmentKey, *, limit: int = 100) -> Sequence[Command]:
-        query = sa.select(*COMMAND).where(COMMANDS.c.enrollment_key == key).order_by(COMMANDS.c.seq.desc()).limit(limit)
-        return [Command(*row) for row in self._connection.execute(query)]
+        return [Command(*row) for row in self._connection.execute(HISTORY.limit(limit), {"key": key})]

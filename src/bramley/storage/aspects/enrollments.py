@@ -20,6 +20,22 @@ ENROLLMENT = columns_of(ENROLLMENTS, Enrollment)
 BINDING = columns_of(BINDINGS, Binding)
 CHECKED_OUT = schema.literal(EnrollmentState.CHECKED_OUT)
 
+ADD = sa.insert(ENROLLMENTS)
+UPDATE = sa.update(ENROLLMENTS).where(ENROLLMENTS.c.key == sa.bindparam("which"))
+GET = sa.select(*ENROLLMENT).where(ENROLLMENTS.c.key == sa.bindparam("key"))
+BY_ID = sa.select(*ENROLLMENT).where(ENROLLMENTS.c.id == sa.bindparam("id"))
+LIVING_BY_ID = BY_ID.where(ENROLLMENTS.c.state != CHECKED_OUT)
+LATEST_BY_ID = BY_ID.order_by(
+    ENROLLMENTS.c.state == CHECKED_OUT, ENROLLMENTS.c.created_at.desc(), ENROLLMENTS.c.key.desc()
+).limit(1)
+CHANNELS = sa.select(*ENROLLMENT).where(ENROLLMENTS.c.parent == sa.bindparam("parent")).order_by(ENROLLMENTS.c.key)
+COUNT = sa.select(ENROLLMENTS.c.state, sa.func.count()).group_by(ENROLLMENTS.c.state)
+
+BIND = sa.insert(BINDINGS)
+BINDING_OF = sa.select(*BINDING).where(BINDINGS.c.certificate_sha256 == sa.bindparam("sha256"))
+BINDINGS_OF = sa.select(*BINDING).where(BINDINGS.c.enrollment_key == sa.bindparam("key"))
+BINDINGS_OF = BINDINGS_OF.order_by(BINDINGS.c.created_at, BINDINGS.c.version_id)
+
 
 class SQLEnrollments:
     """`protocols.Enrollments` on one connection."""
@@ -28,13 +44,12 @@ class SQLEnrollments:
         self._connection = connection
 
     def add(self, enrollment: Enrollment) -> None:
-        self._connection.execute(sa.insert(ENROLLMENTS), values_of(enrollment))
+        self._connection.execute(ADD, values_of(enrollment))
 
     def update(self, enrollment: Enrollment) -> None:
         """Stores every field but `created_at`; NotFound where it isn't there, Conflict where another living one has its id."""
         changes = values_of(enrollment, without=("key", "created_at"))
-        done = self._connection.execute(sa.update(ENROLLMENTS).where(ENROLLMENTS.c.key == enrollment.key).values(changes))
-        if done.rowcount == 0:
+        if self._connection.execute(UPDATE, {"which": enrollment.key, **changes}).rowcount == 0:
             raise NotFound(f"there is no enrollment {enrollment.key} to update.", advice="Add it first.")
 
     def note_seen(self, seen: Mapping[EnrollmentKey, datetime]) -> None:
@@ -42,18 +57,16 @@ class SQLEnrollments:
         note_times(self._connection, ENROLLMENTS.c.key, ENROLLMENTS.c.last_seen_at, seen)
 
     def get(self, key: EnrollmentKey) -> Enrollment | None:
-        return self._one(sa.select(*ENROLLMENT).where(ENROLLMENTS.c.key == key))
+        return self._one(GET, {"key": key})
 
     def by_id(self, enrollment_id: EnrollmentID) -> Enrollment | None:
-        living = ENROLLMENTS.c.state != CHECKED_OUT
-        return self._one(sa.select(*ENROLLMENT).where(ENROLLMENTS.c.id == enrollment_id, living))
+        return self._one(LIVING_BY_ID, {"id": enrollment_id})
 
     def latest_by_id(self, enrollment_id: EnrollmentID) -> Enrollment | None:
-        order = (ENROLLMENTS.c.state == CHECKED_OUT, ENROLLMENTS.c.created_at.desc(), ENROLLMENTS.c.key.desc())
-        return self._one(sa.select(*ENROLLMENT).where(ENROLLMENTS.c.id == enrollment_id).order_by(*order).limit(1))
+        return self._one(LATEST_BY_ID, {"id": enrollment_id})
 
     def channels(self, parent: EnrollmentKey) -> Sequence[Enrollment]:
-        return self._all(sa.select(*ENROLLMENT).where(ENROLLMENTS.c.parent == parent).order_by(ENROLLMENTS.c.key))
+        return self._all(CHANNELS, {"parent": parent})
 
     def find(
         self,
@@ -75,27 +88,23 @@ class SQLEnrollments:
 
     def count(self) -> dict[EnrollmentState, int]:
         """Devices and user channels together; a state that none is in counts 0."""
-        query = sa.select(ENROLLMENTS.c.state, sa.func.count()).group_by(ENROLLMENTS.c.state)
-        found = {row[0]: row[1] for row in self._connection.execute(query)}
+        found = {row[0]: row[1] for row in self._connection.execute(COUNT)}
         return {state: found.get(state, 0) for state in EnrollmentState}
 
-    def _one(self, query: sa.Select[Any]) -> Enrollment | None:
-        row = self._connection.execute(query).one_or_none()
+    def _one(self, query: sa.Select[Any], given: Mapping[str, object]) -> Enrollment | None:
+        row = self._connection.execute(query, given).one_or_none()
         return None if row is None else Enrollment(*row)
 
-    def _all(self, query: sa.Select[Any]) -> list[Enrollment]:
-        return [Enrollment(*row) for row in self._connection.execute(query)]
+    def _all(self, query: sa.Select[Any], given: Mapping[str, object] | None = None) -> list[Enrollment]:
+        return [Enrollment(*row) for row in self._connection.execute(query, given)]
 
     def bind(self, binding: Binding) -> None:
-        self._connection.execute(sa.insert(BINDINGS), values_of(binding))
+        self._connection.execute(BIND, values_of(binding))
 
     def binding(self, certificate_sha256: str) -> Binding | None:
-        query = sa.select(*BINDING).where(BINDINGS.c.certificate_sha256 == certificate_sha256)
-        row = self._connection.execute(query).one_or_none()
+        row = self._connection.execute(BINDING_OF, {"sha256": certificate_sha256}).one_or_none()
         return None if row is None else Binding(*row)
 
     def bindings(self, key: EnrollmentKey) -> Sequence[Binding]:
         """Oldest first."""
-        query = sa.select(*BINDING).where(BINDINGS.c.enrollment_key == key)
-        found = self._connection.execute(query.order_by(BINDINGS.c.created_at, BINDINGS.c.version_id))
-        return [Binding(*row) for row in found]
+        return [Binding(*row) for row in self._connection.execute(BINDINGS_OF, {"key": key})]

@@ -14,6 +14,9 @@ from bramley.storage.aspects.rows import columns_of, values_of
 
 EVENTS = schema.events
 
+APPEND = sa.insert(EVENTS)
+LATEST = sa.select(*columns_of(EVENTS, Event)).order_by(EVENTS.c.id.desc())
+
 
 class SQLEvents:
     """`protocols.Events` on one connection."""
@@ -22,7 +25,7 @@ class SQLEvents:
         self._connection = connection
 
     def append(self, event: Event) -> None:
-        self._connection.execute(sa.insert(EVENTS), values_of(event, without=("id",)))
+        self._connection.execute(APPEND, values_of(event, without=("id",)))
 
     def find(
         self,
@@ -32,7 +35,7 @@ class SQLEvents:
         version_id: VersionID | None = None,
         limit: int = 100,
     ) -> Sequence[Event]:
-        query = sa.select(*columns_of(EVENTS, Event)).order_by(EVENTS.c.id.desc()).limit(limit)
+        query = LATEST.limit(limit)
         if kind is not None:
             query = query.where(EVENTS.c.kind == kind)
         if enrollment_key is not None:

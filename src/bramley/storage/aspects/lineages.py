@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
 from typing import Any
@@ -19,7 +19,22 @@ from bramley.storage.protocols import CertificateRow
 LINEAGES = schema.lineages
 VERSIONS = schema.versions
 VERSION = columns_of(VERSIONS, Version)
-SELECT_VERSION = sa.select(*VERSION)  # made once: putting its columns together costs more than running it
+
+ADD_LINEAGE = sa.insert(LINEAGES)
+LINEAGE_BY_ID = sa.select(LINEAGES).where(LINEAGES.c.id == sa.bindparam("id"))
+LINEAGES_OF_KIND = sa.select(LINEAGES).where(LINEAGES.c.kind == sa.bindparam("kind")).order_by(LINEAGES.c.name)
+LINEAGE_BY_NAME = sa.select(LINEAGES).where(LINEAGES.c.kind == sa.bindparam("kind"), LINEAGES.c.name == sa.bindparam("name"))
+
+ADD_VERSION = sa.insert(VERSIONS)
+UPDATE_VERSION = sa.update(VERSIONS).where(VERSIONS.c.id == sa.bindparam("which"))
+SELECT_VERSION = sa.select(*VERSION)
+VERSION_BY_ID = SELECT_VERSION.where(VERSIONS.c.id == sa.bindparam("id"))
+VERSION_BY_SHA256 = SELECT_VERSION.where(VERSIONS.c.sha256 == sa.bindparam("sha256"))
+VERSIONS_BY_SERIAL = SELECT_VERSION.where(VERSIONS.c.serial == sa.bindparam("serial")).order_by(VERSIONS.c.id)
+VERSIONS_OF = SELECT_VERSION.where(VERSIONS.c.lineage_id == sa.bindparam("lineage")).order_by(VERSIONS.c.number)
+
+ADD_KEY = sa.insert(schema.keys)
+KEY_BY_ID = sa.select(*columns_of(schema.keys, SealedKey)).where(schema.keys.c.id == sa.bindparam("id"))
 
 ALWAYS_STORED = frozenset({"state", "turn", "reason", "changed_at"})
 FIXED = frozenset({"id", "lineage_id", "number", "created_at"})
@@ -33,24 +48,24 @@ class SQLLineages:
 
     def add(self, lineage: Lineage) -> None:
         policy = values_of(lineage.policy)
-        self._connection.execute(sa.insert(LINEAGES), values_of(lineage, without=("policy",)) | policy)
+        self._connection.execute(ADD_LINEAGE, values_of(lineage, without=("policy",)) | policy)
 
     def get(self, lineage_id: LineageID) -> Lineage | None:
-        return self._one(LINEAGES.c.id == lineage_id)
+        return self._one(LINEAGE_BY_ID, {"id": lineage_id})
 
     def find(self, kind: Kind, name: str) -> Lineage | None:
-        return self._one(LINEAGES.c.kind == kind, LINEAGES.c.name == name)
+        return self._one(LINEAGE_BY_NAME, {"kind": kind, "name": name})
 
     def of_kind(self, kind: Kind) -> Sequence[Lineage]:
-        found = self._connection.execute(sa.select(LINEAGES).where(LINEAGES.c.kind == kind).order_by(LINEAGES.c.name))
+        found = self._connection.execute(LINEAGES_OF_KIND, {"kind": kind})
         return [_lineage(row) for row in found.mappings()]
 
-    def _one(self, *conditions: sa.ColumnElement[bool]) -> Lineage | None:
-        row = self._connection.execute(sa.select(LINEAGES).where(*conditions)).mappings().one_or_none()
+    def _one(self, query: sa.Select[Any], given: Mapping[str, object]) -> Lineage | None:
+        row = self._connection.execute(query, given).mappings().one_or_none()
         return None if row is None else _lineage(row)
 
     def add_version(self, version: Version) -> None:
-        self._connection.execute(sa.insert(VERSIONS), values_of(version))
+        self._connection.execute(ADD_VERSION, values_of(version))
 
     def update_version(self, version: Version) -> None:
         values = values_of(version, without=tuple(FIXED))
@@ -59,31 +74,31 @@ class SQLLineages:
             for name, value in values.items()
             if name in ALWAYS_STORED or value is not None
         }
-        done = self._connection.execute(sa.update(VERSIONS).where(VERSIONS.c.id == version.id).values(changes))
+        done = self._connection.execute(UPDATE_VERSION.values(changes), {"which": version.id})
         if done.rowcount == 0:
             raise NotFound(f"there is no version {version.id} to update.", advice="Add it first.")
 
     def version(self, version_id: VersionID) -> Version | None:
-        found = self._versions(SELECT_VERSION.where(VERSIONS.c.id == version_id))
+        found = self._versions(VERSION_BY_ID, {"id": version_id})
         return found[0] if found else None
 
     def by_sha256(self, sha256: str) -> Version | None:
-        found = self._versions(SELECT_VERSION.where(VERSIONS.c.sha256 == sha256))
+        found = self._versions(VERSION_BY_SHA256, {"sha256": sha256})
         return found[0] if found else None
 
     def by_serial(self, serial: str) -> Sequence[Version]:
-        return self._versions(SELECT_VERSION.where(VERSIONS.c.serial == serial).order_by(VERSIONS.c.id))
+        return self._versions(VERSIONS_BY_SERIAL, {"serial": serial})
 
     def versions(self, lineage_id: LineageID) -> Sequence[Version]:
-        return self._versions(SELECT_VERSION.where(VERSIONS.c.lineage_id == lineage_id).order_by(VERSIONS.c.number))
+        return self._versions(VERSIONS_OF, {"lineage": lineage_id})
 
     def changed_before(self, kind: Kind, state: VersionState, moment: datetime, limit: int) -> Sequence[Version]:
         query = SELECT_VERSION.join(LINEAGES, LINEAGES.c.id == VERSIONS.c.lineage_id)
         query = query.where(LINEAGES.c.kind == kind, VERSIONS.c.state == state, VERSIONS.c.changed_at < moment)
         return self._versions(query.order_by(VERSIONS.c.changed_at, VERSIONS.c.id).limit(limit))
 
-    def _versions(self, query: sa.Select[Any]) -> list[Version]:
-        return [Version(*row) for row in self._connection.execute(query)]
+    def _versions(self, query: sa.Select[Any], given: Mapping[str, object] | None = None) -> list[Version]:
+        return [Version(*row) for row in self._connection.execute(query, given)]
 
     def certificates(
         self,
@@ -150,9 +165,8 @@ class SQLKeys:
         self._connection = connection
 
     def add(self, key: SealedKey) -> None:
-        self._connection.execute(sa.insert(schema.keys), values_of(key))
+        self._connection.execute(ADD_KEY, values_of(key))
 
     def get(self, key_id: KeyID) -> SealedKey | None:
-        query = sa.select(*columns_of(schema.keys, SealedKey)).where(schema.keys.c.id == key_id)
-        row = self._connection.execute(query).one_or_none()
+        row = self._connection.execute(KEY_BY_ID, {"id": key_id}).one_or_none()
         return None if row is None else SealedKey(*row)

@@ -8,7 +8,7 @@ from bramley.operations import issuing
 from bramley.operations.live import Live
 from bramley.pki import certificates
 from bramley.pki.scep.errors import MalformedMessage, SCEPError
-from bramley.pki.scep.requests import signer_of
+from bramley.pki.scep.requests import SignedMessage, check_signature
 from bramley.pki.scep.server import PKI_MESSAGE_TYPE, ca_certificates, capabilities, decode_get_message
 from bramley.web.asgi import Request, Response, text
 from bramley.web.limits import FAILURE, SUCCESS, Gate, Limit
@@ -53,10 +53,12 @@ class SCEP:
         return await self._answer(message, request)
 
     async def _answer(self, message: bytes, request: Request) -> Response:
-        limit, key = await self._whose(message, request)
+        signed = _signed(message)
+        limit, key = await self._whose(signed, request)
         self.gate.require(limit, key)
         try:
-            reply = await issuing.respond(self.live, message)
+            # what is not signed as it should be is refused there too, with a record of why
+            reply = await issuing.respond(self.live, signed or message)
         except SCEPError as error:
             self.gate.take(limit, key)
             self.metrics.refused(type(error).__name__)
@@ -68,15 +70,22 @@ class SCEP:
         self.gate.take(limit, key, SUCCESS if light else FAILURE)
         return Response(200, reply.message, PKI_MESSAGE_TYPE)
 
-    async def _whose(self, message: bytes, request: Request) -> tuple[Limit, str]:
-        try:
-            signer = certificates.sha256(signer_of(message))
-        except SCEPError:
+    async def _whose(self, signed: SignedMessage | None, request: Request) -> tuple[Limit, str]:
+        if signed is None:
             return Limit.SCEP_ADDRESS, request.origin
+        signer = certificates.sha256(signed.signer_certificate)
         known = await self.live.installation.store.presented(signer, None)
         if known is None:
             return Limit.SCEP_ADDRESS, request.origin
         return Limit.SCEP_ENROLLMENT, known.enrollment_key
+
+
+def _signed(message: bytes) -> SignedMessage | None:
+    """None where its signature does not hold."""
+    try:
+        return check_signature(message)
+    except SCEPError:
+        return None
 
 
 def query_parameters(query: bytes) -> dict[bytes, bytes]:
