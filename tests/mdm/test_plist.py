@@ -66,6 +66,12 @@ def test_damaged_bytes_never_do_more_than_be_refused(tail: bytes, data: st.DataO
     assert naive(value) == plistlib.loads(bytes(document)), "what we accept, plistlib reads alike"
 
 
+@pytest.mark.parametrize("document", [b"<?xnl version='1.0'?><plist><true/></plist>", b"<plist><?php x?><true/></plist>"])
+def test_processing_instructions_are_refused(document: bytes) -> None:
+    with pytest.raises(BadMessage, match="a processing instruction came"):
+        plist.loads(document, max_bytes=1 << 20)
+
+
 def test_every_recorded_message_reads_as_plistlib_reads_it(vectors: Path) -> None:
     recorded = sorted((vectors / "messages").glob("*/*"))
     assert recorded

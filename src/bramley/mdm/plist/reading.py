@@ -27,8 +27,9 @@ def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> PlistVa
     """The value of an XML property list in UTF-8.
 
     Raises BadMessage for anything else, and for more than `max_bytes` bytes, containers nested deeper than `max_depth`,
-    more than MAX_VALUES elements, an internal DTD subset (so no entity is ever declared), unknown elements or attributes,
-    several roots, text between elements, repeated keys, and numbers, dates or base64 that are not exactly that.
+    more than MAX_VALUES elements, an internal DTD subset (so no entity is ever declared), processing instructions, unknown
+    elements or attributes, several roots, text between elements, repeated keys, and numbers, dates or base64 that are not
+    exactly that.
     """
     if len(data) > max_bytes:
         raise BadMessage(f"Expected a property list of at most {max_bytes} bytes; {len(data)} came.")
@@ -43,6 +44,7 @@ def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> PlistVa
     parser.CharacterDataHandler = reader.characters
     parser.StartDoctypeDeclHandler = _doctype
     parser.SkippedEntityHandler = _entity
+    parser.ProcessingInstructionHandler = _instruction
     try:
         parser.Parse(data, True)
     except expat.ExpatError as error:
@@ -164,6 +166,10 @@ def _doctype(name: str, system_id: str | None, public_id: str | None, has_intern
 
 def _entity(name: str, is_parameter_entity: bool) -> None:
     raise BadMessage("Expected only the entities that XML itself defines; another one came.")
+
+
+def _instruction(target: str, data: str) -> None:
+    raise BadMessage("Expected elements alone in a property list; a processing instruction came.")
 
 
 def _string(text: str) -> str:
