@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import os
 import shutil
-from collections.abc import AsyncGenerator, Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -133,6 +136,27 @@ def vectors() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no recorded messages at {folder}; BRAMLEY_VECTORS names another place")
     return folder
+
+
+@pytest.fixture(scope="session")
+def apple_schema(vectors: Path) -> Callable[..., Any]:
+    """Checkers of Apple's own schema, by system and enrollment mode; without a system, for what all have in common."""
+    path = vectors.parent / "tools" / "apple_schema.py"
+    if not path.is_file():
+        pytest.skip(f"no schema checker at {path}")
+    spec = importlib.util.spec_from_file_location("apple_schema", path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def checker(system: str | None = None, user_enrollment: bool = False) -> Any:
+        made = module.Checker(vectors / "apple-schema", system, user_enrollment)
+        read = made.documents
+        made.documents = cache(lambda folder: tuple(read(folder)))  # it would read every file again for every payload
+        return made
+
+    return cache(checker)
 
 
 @pytest.hookimpl(wrapper=True)

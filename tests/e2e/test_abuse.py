@@ -38,8 +38,9 @@ from bramley.rehearsal.stage import free_port
 from bramley.sandbox.apple_ca import SandboxAppleCA
 from bramley.settings import load
 from bramley.storage.protocols import Tx
+from tests.scep_http import SCEPOverHTTP
 from tests.web.kit import RawClient
-from tests.web.world import CONNECT, TOPIC, Device, SCEPOverHTTP, World
+from tests.web.world import CONNECT, TOPIC, Device, World
 
 DEVICES = 50
 BAD = 10_000

@@ -20,26 +20,9 @@ from bramley.pki.scep.errors import BadReply, Refused
 from bramley.pki.scep.messages import FailInfo
 from bramley.rehearsal.stage import free_port
 from tests.interop.kit import require, run
+from tests.scep_http import SCEPOverHTTP
 
 CHALLENGE = "open sesame"
-
-
-@dataclass(frozen=True, slots=True)
-class OverHTTP:
-    """A transport to one SCEP URL."""
-
-    http: httpx2.AsyncClient
-
-    async def get(self, query: str) -> tuple[str, bytes]:
-        return _good(await self.http.get(f"/scep?{query}"))
-
-    async def post(self, query: str, body: bytes) -> tuple[str, bytes]:
-        return _good(await self.http.post(f"/scep?{query}", content=body))
-
-
-def _good(response: httpx2.Response) -> tuple[str, bytes]:
-    assert response.status_code == 200, response.text
-    return response.headers["content-type"], response.content
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +77,7 @@ async def peer(depot: Path, tmp_path: Path) -> AsyncGenerator[Peer]:
     try:
         async with httpx2.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as http:
             await _until_it_answers(http, process)
-            yield Peer(SCEPClient(OverHTTP(http)), depot / "ca.pem")
+            yield Peer(SCEPClient(SCEPOverHTTP(http)), depot / "ca.pem")
     finally:
         process.terminate()
         await process.wait()

@@ -15,6 +15,7 @@ from bramley.apple.push.errors import CannotConnect
 from bramley.jobs.push import Pusher
 from bramley.jobs.runner import MOST_ATTEMPTS, Runner
 from bramley.mdm.commands import SecurityInfo
+from bramley.mdm.token_update import leave_push
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState
 from bramley.model.events import EventKind
 from bramley.model.jobs import DONE, Job, Outcome
@@ -253,7 +254,7 @@ class TestTrouble:
         self, live: Live, topic: str, pusher: Pusher, apns: StandIn, clock: SetClock
     ) -> None:
         key = await add(live, topic)
-        await live.installation.store.run(lambda tx: pushing.add_job(tx, key, NOW))
+        await live.installation.store.run(lambda tx: leave_push(tx, key, NOW))
         runner = Runner(live.installation.store, clock, {"push": pusher})
         apns.answers = [PushResult(0, error="no route to host")] * (MOST_ATTEMPTS + 5)
         for _ in range(MOST_ATTEMPTS + 6):
@@ -330,7 +331,7 @@ async def test_many_requests_before_the_push_are_one(live: Live, topic: str, now
 
     def add_two(tx: Tx) -> None:
         for _ in range(2):
-            pushing.add_job(tx, key, now)
+            leave_push(tx, key, now)
 
     await live.installation.store.run(add_two)
     assert len(await live.installation.store.read(lambda tx: tx.jobs.of_kind("push"))) == 1

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+from collections.abc import Callable
 from datetime import datetime
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,20 +17,9 @@ from .kit import NOW, Signing
 
 
 @pytest.fixture(scope="session")
-def schema(vectors: Path) -> Any:
+def schema(apple_schema: Callable[..., Any]) -> Any:
     """Apple's own schema of profiles."""
-    path = vectors.parent / "tools" / "apple_schema.py"
-    if not path.is_file():
-        pytest.skip(f"no schema checker at {path}")
-    spec = importlib.util.spec_from_file_location("apple_schema", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    checker = module.Checker(vectors / "apple-schema", None, False)
-    read = checker.documents
-    checker.documents = cache(lambda folder: tuple(read(folder)))  # it would read every file again for every payload
-    return checker
+    return apple_schema()
 
 
 @pytest.fixture(scope="session")

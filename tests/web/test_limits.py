@@ -22,8 +22,9 @@ from bramley.web.app import Application
 from bramley.web.errors import TooMany
 from bramley.web.limits import SUCCESS, Bucket, Buckets, Gate, Limit, Rate
 from bramley.web.metrics import Metrics
+from tests.scep_http import SCEPOverHTTP
 from tests.web.test_observe import samples
-from tests.web.world import Device, SCEPOverHTTP, World
+from tests.web.world import Device, World
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 RATE = Rate(burst=10, per_second=0.5)

@@ -26,6 +26,7 @@ from bramley.pki.scep.client import SCEPClient
 from bramley.sandbox.apple_ca import SandboxAppleCA
 from bramley.settings import Limits, Settings
 from bramley.web.app import Application
+from tests.scep_http import SCEPOverHTTP
 
 TOPIC = "com.apple.mgmt.External.5b9a1c8e-77f0-4f0b-8f4c-1c6a3b2d9e10"
 URL = "https://mdm.example:8443"
@@ -110,22 +111,6 @@ class World:
 
     async def events(self, kind: EventKind) -> list[Event]:
         return list(await self.installation.store.read(lambda tx: tx.events.find(kind=kind)))
-
-
-@dataclass(slots=True)
-class SCEPOverHTTP:
-    http: httpx2.AsyncClient
-
-    async def get(self, query: str) -> tuple[str, bytes]:
-        return _good(await self.http.get(f"/scep?{query}"))
-
-    async def post(self, query: str, body: bytes) -> tuple[str, bytes]:
-        return _good(await self.http.post(f"/scep?{query}", content=body))
-
-
-def _good(response: httpx2.Response) -> tuple[str, bytes]:
-    assert response.status_code == 200, response.text
-    return response.headers["content-type"], response.content
 
 
 @dataclass(slots=True)

@@ -7,12 +7,13 @@ from datetime import timedelta
 from typing import Final
 
 from bramley.lifecycle import schedule
+from bramley.mdm.token_update import leave_push
 from bramley.model.commands import CommandState, CommandUUID
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState
 from bramley.model.events import EventKind
 from bramley.model.jobs import DONE, Job, Outcome
 from bramley.model.kinds import Kind
-from bramley.operations import commands, identities, pushing
+from bramley.operations import commands, identities
 from bramley.operations.errors import Conflict
 from bramley.operations.live import Live
 from bramley.storage.protocols import CertificateRow, Tx
@@ -68,7 +69,7 @@ class Renewals:
         if not last or now - last[0].at >= (ASK_AGAIN_AFTER if unanswered else TRY_AGAIN_AFTER):
             return enrollment.key
         if unanswered:
-            pushing.add_job(tx, enrollment.key, now)
+            leave_push(tx, enrollment.key, now)
         return None
 
     async def answered(self, jobs: Sequence[Job]) -> Sequence[Outcome]:

@@ -78,13 +78,14 @@ def _store(
     )
     known = (enrollment.push_token, enrollment.push_magic) == (message.token, message.push_magic)
     if becomes_active or not known or enrollment.push_stopped_at is not None:
-        tx.jobs.add(_push(enrollment.key, now))
+        leave_push(tx, enrollment.key, now)
     if becomes_active:
         tx.events.append(event(EventKind.ENROLLMENT_ACTIVATED, device, now, key=enrollment.key))
 
 
-def _push(key: EnrollmentKey, now: datetime) -> Job:
-    return Job(PUSH, run_at=now, created_at=now, args={"enrollment_key": key}, dedup_key=f"{PUSH}:{key}")
+def leave_push(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
+    """Leaves a push to be sent; many before it is sent are one."""
+    tx.jobs.add(Job(PUSH, run_at=now, created_at=now, args={"enrollment_key": key}, dedup_key=f"{PUSH}:{key}"))
 
 
 def _channel(tx: Tx, enrollment: Enrollment, user: str) -> Enrollment | None:

@@ -7,10 +7,11 @@ from datetime import datetime
 
 from bramley.mdm.commands import Request, envelope
 from bramley.mdm.connect import payload_place
+from bramley.mdm.token_update import leave_push
 from bramley.model.commands import Command, CommandState, CommandUUID
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
-from bramley.operations import devices, pushing
+from bramley.operations import devices
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.installation import Installation
 from bramley.pki.keystore import Sealer
@@ -28,7 +29,7 @@ async def send(installation: Installation, device: str, command: Request, *, act
         enrollment = devices.resolve(tx, device)
         queued = queue(tx, installation.sealer, enrollment, command, actor=actor, now=now)
         if push:
-            pushing.add_job(tx, enrollment.key, now)
+            leave_push(tx, enrollment.key, now)
         return queued
 
     return await installation.store.run(add)

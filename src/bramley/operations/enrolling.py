@@ -40,7 +40,7 @@ async def create_link(
         raise Invalid("A link must expire in the future.")
     now = installation.clock.now()
     token = secrets.token_urlsafe(24)
-    link = EnrollmentLink(ids.fresh(now), _digest(token), label, now, now + expires_in, uses, udid=udid)
+    link = EnrollmentLink(ids.fresh(now), link_digest(token), label, now, now + expires_in, uses, udid=udid)
 
     def add(tx: Tx) -> None:
         tx.links.add(link)
@@ -63,7 +63,7 @@ async def profile_for_link(live: Live, token: str) -> bytes:
     issued = new_challenge(key, Purpose.ENROLL, now, timedelta(hours=installation.settings.scep.challenge_hours))
 
     def find(tx: Tx) -> EnrollmentLink:
-        link = tx.links.by_hash(_digest(token))
+        link = tx.links.by_hash(link_digest(token))
         if link is None:
             raise NotFound("There is no such enrollment link.", advice="Ask whoever sent it for a new one.")
         require_usable(link, now)
@@ -125,5 +125,6 @@ def topic_to_enroll_under(snapshot: Snapshot) -> str:
     return max(snapshot.pushes.values(), key=lambda push: push.certificate.not_valid_after_utc).topic
 
 
-def _digest(token: str) -> str:
+def link_digest(token: str) -> str:
+    """What is kept of a link's secret part, and what names the link wherever the secret must not stand."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()

@@ -9,12 +9,13 @@ from bramley.lifecycle import states
 from bramley.mdm.binding import AuthenticatedDevice
 from bramley.mdm.commands import InstallProfile
 from bramley.mdm.records import end as check_out
+from bramley.mdm.token_update import leave_push
 from bramley.model.commands import Command
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState, Purpose
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Version, VersionState
-from bramley.operations import certificates, commands, devices, enrolling, pushing, records
+from bramley.operations import certificates, commands, devices, enrolling, records
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live
@@ -67,7 +68,7 @@ async def renew(live: Live, device: str, *, actor: str) -> Command:
         )
         detail = {"command": command.uuid}
         tx.events.append(Event(now, EventKind.RENEWAL_STARTED, actor, current.key, detail=detail))
-        pushing.add_job(tx, current.key, now)
+        leave_push(tx, current.key, now)
         return command
 
     return await installation.store.run(start)

@@ -8,10 +8,10 @@ from datetime import datetime, timedelta
 
 from bramley.apple.push.client import Push, PushResult
 from bramley.apple.push.reasons import Action, judge
-from bramley.mdm.token_update import PUSH
+from bramley.mdm.token_update import leave_push
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
-from bramley.model.jobs import DONE, Job, Outcome
+from bramley.model.jobs import DONE, Outcome
 from bramley.model.lineages import Version, VersionState
 from bramley.operations import devices
 from bramley.operations.installation import Installation
@@ -42,11 +42,6 @@ class Sent:
     result: PushResult
 
 
-def add_job(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
-    """Leaves a push to be sent; many before it is sent are one."""
-    tx.jobs.add(Job(PUSH, now, now, {"enrollment_key": key}, dedup_key=f"{PUSH}:{key}"))
-
-
 async def request_push(installation: Installation, names: Sequence[str]) -> Sequence[Asked]:
     """Queues a push for each named device; says which cannot be pushed, and why."""
     now = installation.clock.now()
@@ -57,7 +52,7 @@ async def request_push(installation: Installation, names: Sequence[str]) -> Sequ
             enrollment = devices.resolve(tx, name)
             why_not = _why_not(tx, enrollment)
             if not why_not:
-                add_job(tx, enrollment.key, now)
+                leave_push(tx, enrollment.key, now)
             asked.append(Asked(name, not why_not, why_not))
         return asked
 
@@ -126,7 +121,7 @@ def resume(tx: Tx, topic: str, version: Version, *, now: datetime, actor: str) -
     for state in TARGETS:
         for enrollment in devices.each(tx, state):
             if enrollment.topic == topic and tx.commands.pending(enrollment.key):
-                add_job(tx, enrollment.key, now)
+                leave_push(tx, enrollment.key, now)
 
 
 def _stop(tx: Tx, sent: Sent, current: Enrollment, now: datetime) -> bool:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import plistlib
-from functools import cache
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -45,20 +44,9 @@ REQUEST_EXAMPLES: list[Request] = [
 
 
 @pytest.fixture(scope="session")
-def schema(vectors: Path) -> Any:
+def schema(apple_schema: Callable[..., Any]) -> Any:
     """Apple's own schema of commands."""
-    path = vectors.parent / "tools" / "apple_schema.py"
-    if not path.is_file():
-        pytest.skip(f"no schema checker at {path}")
-    spec = importlib.util.spec_from_file_location("apple_schema", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    checker = module.Checker(vectors / "apple-schema", None, False)
-    read = checker.documents
-    checker.documents = cache(lambda folder: tuple(read(folder)))  # it would read every file again for every payload
-    return checker
+    return apple_schema()
 
 
 @pytest.mark.parametrize("request_", REQUEST_EXAMPLES, ids=lambda request: request.request_type)

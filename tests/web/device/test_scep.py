@@ -13,7 +13,8 @@ from bramley.pki.scep import enrollment
 from bramley.pki.scep.client import SCEPClient
 from bramley.pki.scep.errors import Refused
 from bramley.web.device.scep import query_parameters
-from tests.web.world import LIMITS, Device, SCEPOverHTTP, World
+from tests.scep_http import SCEPOverHTTP
+from tests.web.world import LIMITS, Device, World
 
 
 async def test_capabilities_and_the_ca_certificate_are_told(world: World) -> None:

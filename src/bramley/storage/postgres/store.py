@@ -5,24 +5,22 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from datetime import datetime
 from typing import TypeVar
 
 import psycopg
 
-from bramley.model.commands import CommandUUID
-from bramley.model.enrollments import EnrollmentKey, Presented
+from bramley.model.enrollments import Presented
 from bramley.storage.behind import Behind
-from bramley.storage.errors import Closed
+from bramley.storage.opened import OpenedStore
 from bramley.storage.postgres.connection import Address
 from bramley.storage.postgres.hotpath import HotPath
 from bramley.storage.postgres.listening import Listener
 from bramley.storage.postgres.opening import prepare
 from bramley.storage.postgres.session import Session
 from bramley.storage.postgres.workers import Workers
-from bramley.storage.protocols import Store, Tx
+from bramley.storage.protocols import Tx
 from bramley.storage.transaction import SQLTransaction
-from bramley.storage.watch import Commits, Watch
+from bramley.storage.watch import Commits
 
 T = TypeVar("T")
 
@@ -30,20 +28,18 @@ WRITERS = 4
 READERS = 4
 
 
-class PostgresStore(Store):
+class PostgresStore(OpenedStore):
     """Made by `open_store`; belongs to the event loop that it was opened on."""
 
     def __init__(self, address: Address) -> None:
+        super().__init__(Behind(self._note), Commits())
         self._loop = asyncio.get_running_loop()
         self._me = secrets.token_hex(8)
         self._engine = address.engine()
         self._writers = Workers(self._connect, WRITERS, "writer")
         self._readers = Workers(self._connect, READERS, "reader")
         self._hot_path = HotPath(address)
-        self._commits = Commits()
         self._listener = Listener(address, self._me, self._commits)
-        self._behind = Behind(self._note)
-        self._closed = False
 
     def _connect(self) -> Session:
         return Session(self._engine.connect(), self._me)
@@ -72,38 +68,15 @@ class PostgresStore(Store):
         self._refuse_if_closed()
         return await self._hot_path.presented(certificate_sha256, user_id)
 
-    def saw(self, key: EnrollmentKey, now: datetime) -> None:
-        self._refuse_if_closed()
-        self._behind.saw(key, now)
-
-    def sent(self, uuid: CommandUUID, now: datetime) -> None:
-        self._refuse_if_closed()
-        self._behind.sent(uuid, now)
-
-    def watch(self) -> Watch:
-        self._refuse_if_closed()
-        return Watch(self._commits)
-
-    async def close(self) -> None:
-        """Raises, once all is closed, the trouble that kept the last notes from being written."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            await self._behind.close()
-        finally:
-            await self._listener.close()
-            await self._hot_path.close()
-            await self._writers.close()
-            await self._readers.close()
-            self._engine.dispose()
+    async def _let_go(self) -> None:
+        await self._listener.close()
+        await self._hot_path.close()
+        await self._writers.close()
+        await self._readers.close()
+        self._engine.dispose()
 
     async def _note(self, call: Callable[[SQLTransaction], None]) -> None:
         await self._writers.run(lambda session: session.note(call))
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise Closed("the store is closed.", advice="Open it again.")
 
 
 async def open_store(url: str, *, create: bool = True) -> PostgresStore:

@@ -4,35 +4,30 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
-from datetime import datetime
 from pathlib import Path
 from typing import TypeVar
 
-from bramley.model.commands import CommandUUID
-from bramley.model.enrollments import EnrollmentKey, Presented
+from bramley.model.enrollments import Presented
 from bramley.storage.behind import Behind
-from bramley.storage.errors import Closed
-from bramley.storage.protocols import Store, Tx
+from bramley.storage.opened import OpenedStore
+from bramley.storage.protocols import Tx
 from bramley.storage.sqlite.connection import connect_to_read, core_over
 from bramley.storage.sqlite.hotpath import SQLiteTransaction
 from bramley.storage.sqlite.watch import PolledCommits
 from bramley.storage.sqlite.writer import Writer
-from bramley.storage.watch import Watch
 
 T = TypeVar("T")
 
 
-class SQLiteStore(Store):
+class SQLiteStore(OpenedStore):
     """Made by `open_store`; belongs to the event loop that it was opened on."""
 
     def __init__(self, writer: Writer, raw: sqlite3.Connection, foreign_commits: int) -> None:
+        super().__init__(Behind(writer.run), PolledCommits(writer.foreign_commits, foreign_commits))
         self._writer = writer
         self._raw = raw
         self._reader = core_over(raw)
         self._snapshot = SQLiteTransaction(raw, self._reader)
-        self._behind = Behind(writer.run)
-        self._commits = PolledCommits(writer.foreign_commits, foreign_commits)
-        self._closed = False
 
     async def run(self, fn: Callable[[Tx], T]) -> T:
         return await self._writer.run(fn, tell=self._commits.happened)
@@ -51,34 +46,11 @@ class SQLiteStore(Store):
         self._refuse_if_closed()
         return self._snapshot.presented(certificate_sha256, user_id)
 
-    def saw(self, key: EnrollmentKey, now: datetime) -> None:
-        self._refuse_if_closed()
-        self._behind.saw(key, now)
-
-    def sent(self, uuid: CommandUUID, now: datetime) -> None:
-        self._refuse_if_closed()
-        self._behind.sent(uuid, now)
-
-    def watch(self) -> Watch:
-        self._refuse_if_closed()
-        return Watch(self._commits)
-
-    async def close(self) -> None:
-        """Raises, once all is closed, the trouble that kept the last notes from being written."""
-        if self._closed:
-            return
-        self._closed = True
-        try:
-            await self._behind.close()
-        finally:
-            # the writer last: the last connection to close empties the log into the database, which a reader cannot
-            self._reader.close()
-            self._raw.close()
-            await self._writer.stop()
-
-    def _refuse_if_closed(self) -> None:
-        if self._closed:
-            raise Closed("the store is closed.", advice="Open it again.")
+    async def _let_go(self) -> None:
+        # the writer last: the last connection to close empties the log into the database, which a reader cannot
+        self._reader.close()
+        self._raw.close()
+        await self._writer.stop()
 
 
 async def open_store(path: Path) -> SQLiteStore:

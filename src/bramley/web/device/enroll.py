@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,7 +27,7 @@ class Enroll:
 
     async def __call__(self, request: Request) -> Response:
         token, sender = request.path.removeprefix(PREFIX), request.origin
-        link = hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+        link = enrolling.link_digest(token)
         self.gate.require(Limit.LINK, link)
         try:
             profile = await enrolling.profile_for_link(self.live, token)
