@@ -128,6 +128,7 @@ class EnrollmentLink:
     """An invitation: whoever fetches it gets an enrollment profile, up to `uses_allowed` issued identities.
 
     `udid`, where set, is the one device that may use it, and the only way to take the place of an active enrollment.
+    `topic`, where set, is the push topic that its devices enroll under; None leaves the choice to the moment of enrollment.
     """
 
     id: str
@@ -138,3 +139,4 @@ class EnrollmentLink:
     uses_allowed: int
     uses: int = 0
     udid: str | None = None
+    topic: str | None = None

@@ -19,6 +19,8 @@ class EventKind(StrEnum):
     ADMIN_TOKEN_CREATED = "admin:token:created"  # noqa: S105 - an event, not a secret
     ADMIN_REFUSED = "admin:token:refused"
     KEY_CREATED = "key:private:created"
+    CERTIFICATE_REQUESTED = "certificate:version:requested"
+    CERTIFICATE_FAILED = "certificate:version:failed"
     CERTIFICATE_ISSUED = "certificate:version:issued"
     CERTIFICATE_IMPORTED = "certificate:version:imported"
     CERTIFICATE_ACTIVATED = "certificate:version:activated"
@@ -42,6 +44,12 @@ class EventKind(StrEnum):
     PUSH_TOKEN_DEAD = "push:token:dead"  # noqa: S105 - an event, not a secret
     PUSH_TOPIC_PAUSED = "push:topic:paused"
     PUSH_TOPIC_RESUMED = "push:topic:resumed"
+    PUSH_TOPIC_MISMATCH = "push:topic:mismatch"
+    PUSH_ACCOUNT_NOTED = "push:account:noted"
+    PUSH_REQUEST_SIGNED = "push:request:signed"
+    PUSH_WAVE_STARTED = "push:wave:started"
+    PUSH_WAVE_STOPPED = "push:wave:stopped"
+    PUSH_WAVE_ENDED = "push:wave:ended"
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,13 +55,19 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """A certificate with a use and an owner, whichever version happens to be in force."""
+    """A certificate with a use and an owner, whichever version happens to be in force.
+
+    `owner` is the account without which it cannot be renewed: for a push certificate the Apple Account that made it.
+    `route` is how its versions come to be, where there are several ways (`model.push.Route`). Both are empty where unknown.
+    """
 
     id: LineageID
     kind: Kind
     name: str
     policy: Policy
     created_at: datetime
+    owner: str = ""
+    route: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +76,8 @@ class Version:
 
     `certificate` is DER, and it and everything read from it is None until there is one. `serial` is lower-case hex
     without leading zeros; `sha256` is over the certificate, `spki_sha256` over its SubjectPublicKeyInfo. `key_id` names
-    the sealed private key where this server holds it. `issuer_version` is set where this server issued it.
+    the sealed private key where this server holds it. `issuer_version` is set where this server issued it. `request` is the
+    DER certification request (RFC 2986) that somebody else is asked to answer.
     """
 
     id: VersionID
@@ -91,6 +98,7 @@ class Version:
     not_before: datetime | None = None
     not_after: datetime | None = None
     certificate: bytes | None = None
+    request: bytes | None = None
 
     def expired(self, now: datetime) -> bool:
         """Whether its end has passed; a version without a certificate has no end."""

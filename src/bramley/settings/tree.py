@@ -101,6 +101,34 @@ class Push:
     ca_file: str = _field("", "PEM file of roots to trust instead of the public ones; for stand-ins")
     proxy: str = _field("", "outbound HTTP proxy for pushes, such as http://proxy.example:3128")
     expiration_days: int = _field(7, "how long APNs keeps a push for a sleeping device (1 to 30)", within=(1, 30))
+    wakes_per_second: float = _field(
+        50.0, "devices woken in a second when many are, since each one calls back; 0: as fast as APNs takes them", within=(0, 1e6)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Apple:
+    """Apple's certificates, and what is fetched from Apple but for pushes."""
+
+    roots_file: str = _field("", "PEM file of root certificates to take for Apple's instead of the pinned ones; for stand-ins")
+    intermediates_url: str = _field(
+        "https://www.apple.com/certificateauthority/", "where Apple's intermediate certificates are fetched from"
+    )
+    root_url: str = _field(
+        "https://www.apple.com/appleca/AppleIncRootCertificate.cer", "where Apple's root certificate is fetched from"
+    )
+    proxy: str = _field("", "outbound HTTP proxy for Apple's web servers and mdmcert.download, such as http://proxy.example:3128")
+
+
+@dataclass(frozen=True, slots=True)
+class Mdmcert:
+    """mdmcert.download, one of the ways to a push certificate."""
+
+    url: str = _field("https://mdmcert.download/api/v1/signrequest", "where requests are sent to be signed")
+    client_key: str = _field(
+        "", "the key that the service gave to your product or organization; there is none by default", secret=True
+    )
+    ca_file: str = _field("", "PEM file of roots to trust for it instead of the public ones; for stand-ins")
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +174,8 @@ class Settings:
     device_listener: DeviceListen = field(default_factory=DeviceListen)
     limits: Limits = field(default_factory=Limits)
     push: Push = field(default_factory=Push)
+    apple: Apple = field(default_factory=Apple)
+    mdmcert: Mdmcert = field(default_factory=Mdmcert)
     identity: Identity = field(default_factory=Identity)
     scep: SCEP = field(default_factory=SCEP)
     log: Log = field(default_factory=Log)

@@ -34,6 +34,7 @@ from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job, JobID
 from bramley.model.kinds import Kind
 from bramley.model.lineages import KeyID, Lineage, LineageID, SealedKey, Version, VersionID, VersionState
+from bramley.model.push import Wave, WaveID, WaveTarget
 
 T = TypeVar("T")
 
@@ -50,6 +51,10 @@ class CertificateRow:
 
 class Lineages(Protocol):
     def add(self, lineage: Lineage) -> None: ...
+    def update(self, lineage: Lineage) -> None:
+        """Stores name, policy, owner and route; NotFound where it isn't there."""
+        ...
+
     def get(self, lineage_id: LineageID) -> Lineage | None: ...
     def find(self, kind: Kind, name: str) -> Lineage | None:
         """(kind, name) is unique."""
@@ -116,6 +121,7 @@ class Enrollments(Protocol):
         *,
         state: EnrollmentState | None = None,
         search: str | None = None,
+        topic: str | None = None,
         limit: int = 1000,
         after: EnrollmentKey | None = None,
     ) -> Sequence[Enrollment]:
@@ -123,6 +129,14 @@ class Enrollments(Protocol):
         ...
 
     def count(self) -> dict[EnrollmentState, int]: ...
+    def devices_by_topic(self) -> dict[str, int]:
+        """How many enrolled devices listen to each push topic: active and quarantined ones, user channels left out."""
+        ...
+
+    def note_pushed(self, keys: Sequence[EnrollmentKey], now: datetime) -> None:
+        """Moves `last_push_at` of all of them forward, never back."""
+        ...
+
     def bind(self, binding: Binding) -> None: ...
     def binding(self, certificate_sha256: str) -> Binding | None: ...
     def bindings(self, key: EnrollmentKey) -> Sequence[Binding]: ...
@@ -202,6 +216,37 @@ class Jobs(Protocol):
     def sweep(self, finished_before: datetime) -> int: ...
 
 
+class Waves(Protocol):
+    def add(self, wave: Wave, keys: Sequence[EnrollmentKey]) -> None:
+        """A wave with its targets, in this order from position 0."""
+        ...
+
+    def get(self, wave_id: WaveID) -> Wave | None: ...
+    def update(self, wave: Wave) -> None:
+        """Stores state, per_second, changed_at and problem; NotFound where it isn't there."""
+        ...
+
+    def recent(self, *, limit: int = 100) -> Sequence[Wave]:
+        """Newest first."""
+        ...
+
+    def untried(self, wave_id: WaveID, limit: int) -> Sequence[WaveTarget]:
+        """The next targets without an outcome, in order."""
+        ...
+
+    def settle(self, targets: Sequence[WaveTarget]) -> None:
+        """Stores the outcome of each."""
+        ...
+
+    def tally(self, wave_id: WaveID) -> dict[str | None, int]:
+        """How many targets had which outcome; None counts those that were not tried yet."""
+        ...
+
+    def sweep(self, ended_before: datetime) -> int:
+        """Deletes waves, with their targets, that were done or stopped before the moment; how many waves."""
+        ...
+
+
 class Events(Protocol):
     def append(self, event: Event) -> None: ...
     def find(
@@ -251,6 +296,8 @@ class Tx(Protocol):
     def commands(self) -> Commands: ...
     @property
     def jobs(self) -> Jobs: ...
+    @property
+    def waves(self) -> Waves: ...
     @property
     def events(self) -> Events: ...
     @property

@@ -16,6 +16,7 @@ from bramley.model.events import EventKind
 from bramley.model.jobs import JobState
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Turn, VersionState
+from bramley.model.push import WaveState
 from bramley.storage.columns import Enumerated, JSONText, Span, UTCTime
 
 metadata = sa.MetaData()
@@ -45,6 +46,8 @@ lineages = sa.Table(
     sa.Column("renew_at", sa.Float, nullable=False),
     sa.Column("jitter", sa.Float, nullable=False),
     sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("owner", sa.Text, nullable=False, server_default=""),
+    sa.Column("route", sa.Text, nullable=False, server_default=""),
     sa.UniqueConstraint("kind", "name", name="lineages_kind_name"),
 )
 
@@ -79,6 +82,7 @@ versions = sa.Table(
     sa.Column("not_before", UTCTime),
     sa.Column("not_after", UTCTime),
     sa.Column("certificate", sa.LargeBinary),
+    sa.Column("request", sa.LargeBinary),
     sa.UniqueConstraint("lineage_id", "number", name="versions_lineage_number"),
     sa.UniqueConstraint("sha256", name="versions_sha256"),
     among("state", VersionState, name="versions_state_known"),
@@ -104,6 +108,7 @@ links = sa.Table(
     sa.Column("uses_allowed", sa.Integer, nullable=False),
     sa.Column("uses", sa.Integer, nullable=False),
     sa.Column("udid", sa.Text),
+    sa.Column("topic", sa.Text),
     sa.UniqueConstraint("token_sha256", name="links_token_sha256"),
     sa.CheckConstraint("uses >= 0 AND uses <= uses_allowed", name="links_uses_within_allowed"),
 )
@@ -241,6 +246,39 @@ sa.Index("jobs_ready_dedup_key", jobs.c.dedup_key, unique=True, sqlite_where=REA
 sa.Index("jobs_leased", jobs.c.lease_until, sqlite_where=RUNNING, postgresql_where=RUNNING)
 sa.Index("jobs_ended", jobs.c.lease_until, sqlite_where=ENDED, postgresql_where=ENDED)
 sa.Index("jobs_kind", jobs.c.kind, jobs.c.id)
+
+waves = sa.Table(
+    "waves",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("label", sa.Text, nullable=False),
+    sa.Column("per_second", sa.Float, nullable=False),
+    sa.Column("total", sa.Integer, nullable=False),
+    sa.Column("state", Enumerated(WaveState), nullable=False),
+    sa.Column("changed_at", UTCTime, nullable=False),
+    sa.Column("problem", sa.Text, nullable=False),
+    among("state", WaveState, name="waves_state_known"),
+)
+
+wave_targets = sa.Table(
+    "wave_targets",
+    metadata,
+    sa.Column("wave_id", sa.Text, sa.ForeignKey("waves.id", name="wave_targets_wave"), primary_key=True),
+    sa.Column("position", sa.Integer, primary_key=True),
+    # no foreign key: checked for each target, it would be the dearest part of a wave to ten thousand
+    sa.Column("enrollment_key", sa.Text, nullable=False),
+    sa.Column("outcome", sa.Text),
+)
+UNTRIED = sa.text("outcome IS NULL")
+sa.Index(
+    "wave_targets_untried",
+    wave_targets.c.wave_id,
+    wave_targets.c.position,
+    sqlite_where=UNTRIED,
+    postgresql_where=UNTRIED,
+)
 
 events = sa.Table(
     "events",

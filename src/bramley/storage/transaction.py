@@ -13,6 +13,7 @@ from bramley.storage.aspects.enrollments import SQLEnrollments
 from bramley.storage.aspects.events import SQLEvents
 from bramley.storage.aspects.jobs import SQLJobs
 from bramley.storage.aspects.lineages import SQLKeys, SQLLineages
+from bramley.storage.aspects.waves import SQLWaves
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ class SQLTransaction:
         self.links = SQLLinks(connection)
         self.commands = SQLCommands(connection)
         self.jobs = SQLJobs(connection)
+        self.waves = SQLWaves(connection)
         self.events = SQLEvents(connection)
         self.admins = SQLAdmins(connection)
         self.notes = SQLNotes(connection)

@@ -30,6 +30,9 @@ LATEST_BY_ID = BY_ID.order_by(
 ).limit(1)
 CHANNELS = sa.select(*ENROLLMENT).where(ENROLLMENTS.c.parent == sa.bindparam("parent")).order_by(ENROLLMENTS.c.key)
 COUNT = sa.select(ENROLLMENTS.c.state, sa.func.count()).group_by(ENROLLMENTS.c.state)
+ENROLLED = sa.or_(*(ENROLLMENTS.c.state == schema.literal(s) for s in (EnrollmentState.ACTIVE, EnrollmentState.QUARANTINED)))
+DEVICES_BY_TOPIC = sa.select(ENROLLMENTS.c.topic, sa.func.count()).group_by(ENROLLMENTS.c.topic)
+DEVICES_BY_TOPIC = DEVICES_BY_TOPIC.where(ENROLLED, ENROLLMENTS.c.parent.is_(None), ENROLLMENTS.c.topic.is_not(None))
 
 BIND = sa.insert(BINDINGS)
 BINDING_OF = sa.select(*BINDING).where(BINDINGS.c.certificate_sha256 == sa.bindparam("sha256"))
@@ -73,6 +76,7 @@ class SQLEnrollments:
         *,
         state: EnrollmentState | None = None,
         search: str | None = None,
+        topic: str | None = None,
         limit: int = 1000,
         after: EnrollmentKey | None = None,
     ) -> Sequence[Enrollment]:
@@ -82,6 +86,8 @@ class SQLEnrollments:
         if search:
             places = (ENROLLMENTS.c.id, ENROLLMENTS.c.serial_number, ENROLLMENTS.c.device_name)
             query = query.where(sa.or_(*(place.icontains(search, autoescape=True) for place in places)))
+        if topic is not None:
+            query = query.where(ENROLLMENTS.c.topic == topic)
         if after is not None:
             query = query.where(ENROLLMENTS.c.key > after)
         return self._all(query)
@@ -90,6 +96,12 @@ class SQLEnrollments:
         """Devices and user channels together; a state that none is in counts 0."""
         found = {row[0]: row[1] for row in self._connection.execute(COUNT)}
         return {state: found.get(state, 0) for state in EnrollmentState}
+
+    def devices_by_topic(self) -> dict[str, int]:
+        return {row[0]: row[1] for row in self._connection.execute(DEVICES_BY_TOPIC)}
+
+    def note_pushed(self, keys: Sequence[EnrollmentKey], now: datetime) -> None:
+        note_times(self._connection, ENROLLMENTS.c.key, ENROLLMENTS.c.last_push_at, dict.fromkeys(keys, now))
 
     def _one(self, query: sa.Select[Any], given: Mapping[str, object]) -> Enrollment | None:
         row = self._connection.execute(query, given).one_or_none()

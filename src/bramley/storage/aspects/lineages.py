@@ -25,6 +25,8 @@ LINEAGE_BY_ID = sa.select(LINEAGES).where(LINEAGES.c.id == sa.bindparam("id"))
 LINEAGES_OF_KIND = sa.select(LINEAGES).where(LINEAGES.c.kind == sa.bindparam("kind")).order_by(LINEAGES.c.name)
 LINEAGE_BY_NAME = sa.select(LINEAGES).where(LINEAGES.c.kind == sa.bindparam("kind"), LINEAGES.c.name == sa.bindparam("name"))
 
+UPDATE_LINEAGE = sa.update(LINEAGES).where(LINEAGES.c.id == sa.bindparam("which"))
+
 ADD_VERSION = sa.insert(VERSIONS)
 UPDATE_VERSION = sa.update(VERSIONS).where(VERSIONS.c.id == sa.bindparam("which"))
 SELECT_VERSION = sa.select(*VERSION)
@@ -49,6 +51,11 @@ class SQLLineages:
     def add(self, lineage: Lineage) -> None:
         policy = values_of(lineage.policy)
         self._connection.execute(ADD_LINEAGE, values_of(lineage, without=("policy",)) | policy)
+
+    def update(self, lineage: Lineage) -> None:
+        values = values_of(lineage, without=("id", "kind", "created_at", "policy")) | values_of(lineage.policy)
+        if self._connection.execute(UPDATE_LINEAGE, {"which": lineage.id, **values}).rowcount == 0:
+            raise NotFound(f"there is no lineage {lineage.id} to update.", advice="Add it first.")
 
     def get(self, lineage_id: LineageID) -> Lineage | None:
         return self._one(LINEAGE_BY_ID, {"id": lineage_id})
@@ -155,7 +162,8 @@ def _certificate_rows() -> sa.Select[Any]:
 
 def _lineage(row: Any) -> Lineage:
     policy = Policy(**{field.name: row[field.name] for field in fields(Policy)})
-    return Lineage(id=row["id"], kind=row["kind"], name=row["name"], policy=policy, created_at=row["created_at"])
+    plain = {field.name: row[field.name] for field in fields(Lineage) if field.name != "policy"}
+    return Lineage(policy=policy, **plain)
 
 
 class SQLKeys:
