@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from bramley.operations import push_certificate
 from bramley.operations.installation import Installation, initialize, open_installation
 from bramley.operations.live import Live
+from bramley.operations.push import importing
 from bramley.pki import keys
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
 from bramley.settings import Settings, load
@@ -108,7 +108,7 @@ async def live(installation: Installation, apple: SandboxAppleCA, push_key: keys
     """A server's view of a fresh installation that can enroll."""
     now = installation.clock.now()
     certificate = apple.issue_push_certificate(push_key.public_key(), topic=topic, now=now)
-    await push_certificate.import_pair(installation, certificate, push_key, actor="test")
+    await importing.import_pair(installation, certificate, push_key, actor="test")
     return await Live.start(installation)
 
 

@@ -22,6 +22,7 @@ from bramley.model.events import Event
 from bramley.model.jobs import Job, JobID
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, LineageID, Policy, SealedKey, Version, VersionID, VersionState
+from bramley.model.push import Wave, WaveID, WaveState
 from bramley.storage.protocols import Store, Tx
 from tests.conftest import NOW
 
@@ -74,6 +75,10 @@ def command(of: Enrollment, name: str = "1", state: CommandState = CommandState.
 
 def job(kind: str = "push", **fields: Any) -> Job:
     return replace(Job(kind, run_at=NOW, created_at=NOW), **fields)
+
+
+def wave(name: str = "1", state: WaveState = WaveState.RUNNING, **fields: Any) -> Wave:
+    return replace(Wave(WaveID(f"wave {name}"), NOW, "cli", f"label {name}", 50.0, 3, state, NOW), **fields)
 
 
 def id_of(stored: Job) -> JobID:

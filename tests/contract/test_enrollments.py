@@ -38,6 +38,12 @@ async def test_an_enrollment_comes_back_as_it_was(store: Store) -> None:
     assert await store.read(lambda tx: tx.enrollments.get(EnrollmentKey("nobody"))) is None
 
 
+async def test_a_link_keeps_the_topic_that_its_devices_enroll_under(store: Store) -> None:
+    named, free = link("1", topic="com.apple.mgmt.External.1"), link("2")
+    await store_all(store, named, free)
+    assert [await store.read(lambda tx, of=of: tx.links.get(of.id)) for of in (named, free)] == [named, free]  # type: ignore[misc]
+
+
 async def test_an_update_stores_everything_but_the_moment_of_creation(store: Store) -> None:
     parent, bare = enrollment("parent"), enrollment("1", EnrollmentState.PENDING, id=None)
     await store_all(store, link(), parent, bare)
@@ -101,9 +107,9 @@ async def test_the_channels_of_a_device(store: Store) -> None:
 
 async def test_enrollments_are_found_by_state_and_text_page_by_page(store: Store) -> None:
     named = [
-        enrollment("1", serial_number="C02ABC", device_name="Élodie's iPad"),
+        enrollment("1", serial_number="C02ABC", device_name="Élodie's iPad", topic="T"),
         enrollment("2", EnrollmentState.PENDING, serial_number="F4K100%"),
-        enrollment("3", device_name="lab_mac"),
+        enrollment("3", device_name="lab_mac", topic="T"),
     ]
     await store_all(store, *named)
 
@@ -113,6 +119,10 @@ async def test_enrollments_are_found_by_state_and_text_page_by_page(store: Store
 
     assert await keys() == ["1", "2", "3"]
     assert await keys(state=EnrollmentState.PENDING) == ["2"]
+    assert await keys(topic="T") == ["1", "3"]
+    assert await keys(topic="T", limit=1) == ["1"]
+    assert await keys(topic="T", search="C02", state=EnrollmentState.ACTIVE) == ["1"]
+    assert await keys(topic="t") == await keys(topic="") == []
     assert await keys(search="udid 3") == ["3"]
     assert await keys(search="c02a") == ["1"]
     assert await keys(search="Élodie") == ["1"]
@@ -129,6 +139,32 @@ async def test_enrollments_are_counted_by_state(store: Store) -> None:
     await store_all(store, enrollment("1"), enrollment("2"), enrollment("3", EnrollmentState.PENDING))
     counted = await store.read(lambda tx: tx.enrollments.count())
     assert (counted[EnrollmentState.ACTIVE], counted[EnrollmentState.PENDING]) == (2, 1)
+
+
+async def test_enrolled_devices_are_counted_by_topic(store: Store) -> None:
+    assert await store.read(lambda tx: tx.enrollments.devices_by_topic()) == {}
+    mac = enrollment("mac", topic="T")
+    await store_all(
+        store,
+        mac,
+        channel(mac, "ann", topic="T"),
+        enrollment("locked out", EnrollmentState.QUARANTINED, topic="T"),
+        enrollment("of another", topic="U"),
+        enrollment("waiting", EnrollmentState.PENDING, topic="T"),
+        enrollment("gone", EnrollmentState.CHECKED_OUT, topic="V"),
+        enrollment("without a topic"),
+    )
+    assert await store.read(lambda tx: tx.enrollments.devices_by_topic()) == {"T": 2, "U": 1}
+
+
+async def test_the_time_of_a_push_moves_forward_only(store: Store) -> None:
+    never, before, after = enrollment("1"), enrollment("2", last_push_at=NOW - DAY), enrollment("3", last_push_at=NOW + DAY)
+    other = enrollment("4")
+    await store_all(store, never, before, after, other)
+    nobody = EnrollmentKey("nobody")
+    await store.run(lambda tx: tx.enrollments.note_pushed([after.key, nobody, before.key, never.key, never.key], NOW))
+    found = await store.read(lambda tx: [tx.enrollments.get(each.key) for each in (never, before, after, other)])
+    assert found == [replace(never, last_push_at=NOW), replace(before, last_push_at=NOW), after, other]
 
 
 async def test_a_certificate_is_bound_to_one_enrollment(store: Store) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from bramley.model.kinds import Kind
 from bramley.model.lineages import KeyID, LineageID, Policy, SealedKey, Turn, VersionID, VersionState
+from bramley.model.push import Route
 from bramley.storage.errors import Conflict, NotFound
 from bramley.storage.protocols import Store
 from tests.conftest import NOW
@@ -18,7 +19,7 @@ from .kit import DAY, YEAR, enrollment, lineage, store_all, store_identity, vers
 
 async def test_a_lineage_comes_back_as_it_was(store: Store) -> None:
     policy = Policy(lifetime=timedelta(days=90, microseconds=1), renew_at=2 / 3, jitter=0.1)
-    push = lineage("com.example.push", Kind.PUSH, policy=policy)
+    push = lineage("com.example.push", Kind.PUSH, policy=policy, owner="it@example.com", route=Route.MDMCERT)
     await store_all(store, push)
     assert await store.read(lambda tx: tx.lineages.get(push.id)) == push
     assert await store.read(lambda tx: tx.lineages.find(Kind.PUSH, "com.example.push")) == push
@@ -31,6 +32,23 @@ async def test_kind_and_name_are_unique_together(store: Store) -> None:
     await store_all(store, lineage("a", Kind.HTTPS, id=LineageID("other kind")))
     with pytest.raises(Conflict):
         await store_all(store, lineage("a", Kind.PUSH, id=LineageID("again")))
+
+
+async def test_a_lineage_can_get_another_name_policy_owner_and_route(store: Store) -> None:
+    of, other = lineage("new:1", Kind.PUSH), lineage("topic 2", Kind.PUSH)
+    await store_all(store, of, other)
+    change = replace(
+        of, name="topic 1", policy=Policy(lifetime=DAY, renew_at=0.5, jitter=0.2), owner="it@example.com", route=Route.VENDOR
+    )
+    forged = replace(change, kind=Kind.HTTPS, created_at=NOW + DAY)
+    await store.run(lambda tx: tx.lineages.update(forged))
+    assert await store.read(lambda tx: tx.lineages.get(of.id)) == change
+    assert await store.read(lambda tx: tx.lineages.get(other.id)) == other
+    with pytest.raises(Conflict):
+        await store.run(lambda tx: tx.lineages.update(replace(change, name=other.name)))
+    with pytest.raises(NotFound):
+        await store.run(lambda tx: tx.lineages.update(lineage("nowhere")))
+    assert await store.read(lambda tx: tx.lineages.find(Kind.PUSH, "topic 1")) == change
 
 
 async def test_lineages_of_a_kind(store: Store) -> None:
@@ -52,6 +70,7 @@ async def test_a_version_comes_back_as_it_was(store: Store) -> None:
         spki_sha256="ab",
         not_before=NOW.replace(microsecond=999_999),
         certificate=b"0\x82",
+        request=b"\x30\x00request",
     )
     await store_all(store, of, key, full, version(of, 2, issuer_version=full.id, certificate=None))
     assert await store.read(lambda tx: tx.lineages.version(full.id)) == full
@@ -95,14 +114,17 @@ async def test_an_update_fills_what_was_empty_and_keeps_what_was_there(store: St
         sha256="ab",
         not_after=NOW + YEAR,
         certificate=b"DER",
+        request=b"asked",
     )
     await store.run(lambda tx: tx.lineages.update_version(change))
     expected = replace(change, number=1, created_at=NOW, subject="CN=planned")
     assert await store.read(lambda tx: tx.lineages.version(planned.id)) == expected
-    await store.run(lambda tx: tx.lineages.update_version(replace(planned, state=VersionState.REVOKED)))
+    revoked = replace(planned, state=VersionState.REVOKED, request=b"forged")
+    await store.run(lambda tx: tx.lineages.update_version(revoked))
     stored = await store.read(lambda tx: tx.lineages.version(planned.id))
     assert stored is not None
     assert (stored.state, stored.sha256, stored.certificate) == (VersionState.REVOKED, "ab", b"DER")
+    assert stored.request == b"asked"
 
 
 async def test_an_update_of_nothing_is_an_error(store: Store) -> None:

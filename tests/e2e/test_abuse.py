@@ -27,9 +27,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from bramley.clock import SystemClock
 from bramley.mdm.commands import SecurityInfo
 from bramley.model.events import Event, EventKind
-from bramley.operations import commands, enrolling, push_certificate
+from bramley.operations import commands, enrolling
 from bramley.operations.installation import Installation, initialize
 from bramley.operations.live import Live
+from bramley.operations.push import importing
 from bramley.operations.refusals import PER_WINDOW
 from bramley.pki import certificates, csr, keys, names
 from bramley.pki.scep import enrollment
@@ -95,7 +96,7 @@ async def site(tmp_path: Path, push_key: keys.PrivateKey) -> AsyncGenerator[Site
     installation, _first = await initialize(settings, clock, {})
     apple = SandboxAppleCA.make(clock.now())
     certificate = apple.issue_push_certificate(push_key.public_key(), topic=TOPIC, now=clock.now())
-    await push_certificate.import_pair(installation, certificate, push_key, actor="test")
+    await importing.import_pair(installation, certificate, push_key, actor="test")
     live = await Live.start(installation)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.load_verify_locations(cadata=certificates.der(live.current().authorities.root.authority.certificate))

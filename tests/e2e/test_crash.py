@@ -20,9 +20,10 @@ from bramley.mdm.commands import DeviceInformation, ProfileList, Request, Securi
 from bramley.model.commands import Command, CommandState
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentState
 from bramley.model.events import EventKind
-from bramley.operations import commands, enrolling, push_certificate
+from bramley.operations import commands, enrolling
 from bramley.operations.installation import Installation, initialize
 from bramley.operations.live import Live
+from bramley.operations.push import importing
 from bramley.pki import certificates, keys
 from bramley.rehearsal.stage import free_port
 from bramley.sandbox.apns import APNs
@@ -106,7 +107,7 @@ async def _stage(folder: Path, database: str) -> AsyncGenerator[tuple[Installati
     installation, _first = await initialize(settings, clock, {})
     key = keys.generate(keys.KeyAlgorithm.RSA_2048)
     certificate = apple.issue_push_certificate(key.public_key(), topic=new_topic(), now=clock.now())
-    await push_certificate.import_pair(installation, certificate, key, actor="test")
+    await importing.import_pair(installation, certificate, key, actor="test")
     yield installation, apns
     await installation.store.close()
     await apns.stop()

@@ -11,7 +11,8 @@ from bramley.model.commands import CommandState
 from bramley.model.enrollments import EnrollmentState
 from bramley.model.events import EventKind
 from bramley.model.lineages import VersionState
-from bramley.operations import commands, devices, identities, push_certificate
+from bramley.operations import commands, devices, identities
+from bramley.operations.push import importing
 from bramley.operations.pushing import paused_note
 from bramley.pki import certificates, keys
 from bramley.rehearsal.cast import awake
@@ -181,7 +182,7 @@ class TestPush:
 
         key = keys.generate(keys.KeyAlgorithm.RSA_2048)
         renewed = stage.apple.issue_push_certificate(key.public_key(), topic=stage.topic, now=stage.clock.now())
-        await push_certificate.import_pair(stage.installation, renewed, key, actor="test")
+        await importing.import_pair(stage.installation, renewed, key, actor="test")
         async with awake(device):
             await _answered(stage)
         await device.close()

@@ -13,8 +13,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bramley.clock import SystemClock
-from bramley.operations import push_certificate
 from bramley.operations.installation import initialize, open_installation
+from bramley.operations.push import importing
 from bramley.pki import keys
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
 from bramley.settings import Settings, load
@@ -33,7 +33,7 @@ def template(tmp_path_factory: pytest.TempPathFactory, push_key: keys.PrivateKey
         installation, _first = await initialize(settings, clock, {})
         apple = SandboxAppleCA.make(clock.now())
         certificate = apple.issue_push_certificate(push_key.public_key(), topic=new_topic(), now=clock.now())
-        await push_certificate.import_pair(installation, certificate, push_key, actor="test")
+        await importing.import_pair(installation, certificate, push_key, actor="test")
         await installation.store.close()
 
     asyncio.run(make())

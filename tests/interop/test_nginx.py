@@ -24,8 +24,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bramley.clock import SystemClock
 from bramley.model.events import EventKind
-from bramley.operations import enrolling, push_certificate
+from bramley.operations import enrolling
 from bramley.operations.installation import initialize, open_installation
+from bramley.operations.push import importing
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import authority, profiles
 from bramley.rehearsal.stage import free_port
@@ -82,7 +83,7 @@ def public(tmp_path_factory: pytest.TempPathFactory, push_key: keys.PrivateKey) 
         installation, _first = await initialize(settings, clock, {})
         apple = SandboxAppleCA.make(clock.now())
         pushing = apple.issue_push_certificate(push_key.public_key(), topic=new_topic(), now=clock.now())
-        await push_certificate.import_pair(installation, pushing, push_key, actor="test")
+        await importing.import_pair(installation, pushing, push_key, actor="test")
         await installation.store.close()
 
     asyncio.run(make())

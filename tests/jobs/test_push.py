@@ -14,13 +14,18 @@ from bramley.apple.push.client import Push, PushResult
 from bramley.apple.push.errors import CannotConnect
 from bramley.jobs.push import Pusher
 from bramley.jobs.runner import MOST_ATTEMPTS, Runner
+from bramley.jobs.sending import Sender
+from bramley.jobs.trial import Trials
 from bramley.mdm.commands import SecurityInfo
 from bramley.mdm.token_update import leave_push
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState
 from bramley.model.events import EventKind
 from bramley.model.jobs import DONE, Job, Outcome
-from bramley.operations import commands, push_certificate, pushing
+from bramley.operations import commands, pushing
 from bramley.operations.live import Live, PushIdentity
+from bramley.operations.push import importing
+from bramley.operations.push.importing import Terms
+from bramley.operations.push.trial import TRIAL
 from bramley.pki import keys
 from bramley.sandbox.apple_ca import SandboxAppleCA
 from bramley.storage.protocols import Tx
@@ -70,18 +75,24 @@ def apns() -> StandIn:
 
 
 @pytest.fixture
-def pusher(live: Live, apns: StandIn) -> Pusher:
-    return Pusher(live, apns)
+def sender(live: Live, apns: StandIn) -> Sender:
+    return Sender(live, apns)
+
+
+@pytest.fixture
+def pusher(live: Live, sender: Sender) -> Pusher:
+    return Pusher(live, sender)
 
 
 @pytest.fixture
 def renew(live: Live, apple: SandboxAppleCA, push_key: keys.PrivateKey, topic: str) -> Renew:
-    """Imports the next push certificate of the topic."""
+    """Imports the next push certificate of the topic, and has it prove itself where it is on trial."""
 
     async def bring_in() -> None:
         now = live.installation.clock.now()
         certificate = apple.issue_push_certificate(push_key.public_key(), topic=topic, now=now)
-        await push_certificate.import_pair(live.installation, certificate, push_key, actor="test")
+        await importing.import_pair(live.installation, certificate, push_key, actor="test")
+        await Trials(live, Sender(live, StandIn()))([Job(TRIAL, now, now, {"topic": topic})])
 
     return bring_in
 
@@ -196,13 +207,14 @@ class TestPausedTopic:
         assert [certificate for certificate, _tokens in apns.batches] != [apns.batches[0][0]] * 2
 
     async def test_an_expired_certificate_pauses_without_asking_apple(self, live: Live, topic: str, clock: SetClock) -> None:
-        pusher = Pusher(live, push_clients(live.installation))
+        sender = Sender(live, push_clients(live.installation))
+        pusher = Pusher(live, sender)
         key = await add(live, topic)
         clock.moment += timedelta(days=400)
         assert await pusher([job(key)]) == [DONE]
         (paused,) = await events(live, EventKind.PUSH_TOPIC_PAUSED)
         assert "expired on" in str(paused["reason"])
-        await pusher.close()
+        await sender.close()
 
     async def test_what_was_said_of_the_old_certificate_does_not_pause_the_new_one(
         self, live: Live, topic: str, pusher: Pusher, apns: StandIn, renew: Renew
@@ -224,12 +236,11 @@ class TestPausedTopic:
         await pusher([job(key)])
         await commands.send(live.installation, key, SecurityInfo(), actor="test", push=False)
         certificate = live.current().pushes[topic].certificate
-        again = {"actor": "test", "dry_run": True}
-        assert await push_certificate.import_pair(live.installation, certificate, push_key, **again) is None  # type: ignore[arg-type]
-        assert await waiting(live) == set()
-        version = await push_certificate.import_pair(live.installation, certificate, push_key, actor="test")
-        assert version is not None
-        assert version.sha256 == live.current().pushes[topic].fingerprint
+        tried = await importing.import_pair(live.installation, certificate, push_key, actor="test", terms=Terms(dry_run=True))
+        assert (tried.version, await waiting(live)) == (None, set())
+        done = await importing.import_pair(live.installation, certificate, push_key, actor="test")
+        assert done.version is not None
+        assert done.version.sha256 == live.current().pushes[topic].fingerprint
         assert await waiting(live) == {key}
 
 
@@ -285,13 +296,13 @@ class TestTrouble:
         def connect(_identity: PushIdentity) -> Client:
             raise CannotConnect("This machine has no trusted roots.")
 
-        (outcome,) = await Pusher(live, connect)([job(await add(live, topic))])
+        (outcome,) = await Pusher(live, Sender(live, connect))([job(await add(live, topic))])
         assert outcome == Outcome(10 * SECOND, "This machine has no trusted roots.")
 
 
 class TestClients:
     async def test_one_serves_until_its_certificate_is_replaced(
-        self, live: Live, topic: str, pusher: Pusher, apns: StandIn, renew: Renew
+        self, live: Live, topic: str, pusher: Pusher, sender: Sender, apns: StandIn, renew: Renew
     ) -> None:
         key = await add(live, topic)
         for _ in range(2):
@@ -302,7 +313,7 @@ class TestClients:
         await pusher([job(key)])
         (second,) = apns.open
         assert first != second
-        await pusher.close()
+        await sender.close()
         assert apns.open == []
 
     async def test_batches_at_the_same_time_share_the_next_one(

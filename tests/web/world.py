@@ -18,9 +18,10 @@ from asn1crypto.cms import ContentInfo
 from cryptography import x509
 
 from bramley.model.events import Event, EventKind
-from bramley.operations import enrolling, push_certificate
+from bramley.operations import enrolling
 from bramley.operations.installation import Installation, initialize, open_installation
 from bramley.operations.live import Live
+from bramley.operations.push import importing
 from bramley.pki import cms, csr, keys, names
 from bramley.pki.scep.client import SCEPClient
 from bramley.sandbox.apple_ca import SandboxAppleCA
@@ -62,7 +63,7 @@ class Template:
             installation, first = await initialize(Settings(data=folder, url=URL), clock, {})
             ca, key = SandboxAppleCA.make(now), keys.generate(keys.KeyAlgorithm.RSA_2048)
             certificate = ca.issue_push_certificate(key.public_key(), topic=TOPIC, now=now)
-            await push_certificate.import_pair(installation, certificate, key, actor="cli")
+            await importing.import_pair(installation, certificate, key, actor="cli")
             await installation.store.close()
             return cls(folder, first.admin_token)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from typing import Any
 
 import typer
 
-from bramley.errors import BadInput
+from bramley.errors import BadInput, OutsideTrouble
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])", re.ASCII)
@@ -75,3 +76,26 @@ def read_file(path: Path, what: str, *, most: int) -> bytes:
     if len(content) > most:
         raise BadInput(f"The {what} {path} is larger than {most} bytes.", advice="Is it the right file?")
     return content
+
+
+def read_password(path: Path | None) -> str | None:
+    """The first line of a password file; None without one."""
+    if path is None:
+        return None
+    line = read_file(path, "password file", most=64 * 1024).split(b"\n", 1)[0].removesuffix(b"\r")
+    try:
+        return line.decode()
+    except UnicodeDecodeError:
+        raise BadInput(f"The password file {path} is not in UTF-8.", advice="Save it as plain text.") from None
+
+
+def write_new(path: Path, content: bytes) -> None:
+    """A new file for its owner only. BadInput where something is in the way."""
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+            file.write(content)
+    except (FileExistsError, NotADirectoryError):
+        raise BadInput(f"{path} cannot be written: something is in the way.", advice="Name another file.") from None
+    except OSError as error:
+        raise OutsideTrouble(f"{path} cannot be written: {error.strerror}.", advice="Name another place.") from None

@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from bramley.cli.arguments import read_file
 from bramley.cli.output import Output
-from bramley.cli.push import private_key
 from bramley.cli.signals import stop_event
 from bramley.clock import SystemClock
 from bramley.errors import BadInput, OutsideTrouble
 from bramley.pki import certificates, keys
+from bramley.pki.pairs import read_key
 from bramley.sandbox.apns import APNs
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
 
@@ -74,7 +74,7 @@ def _announce(output: Output, apns: APNs, host: str, ca_file: Path, issued: Issu
     output.line(f"  BRAMLEY_PUSH_HOST={host} BRAMLEY_PUSH_PORT={apns.port} BRAMLEY_PUSH_CA_FILE={ca_file}")
     if issued:
         output.line(f"Push certificate of {issued.topic}:")
-        output.line(f"  bramley push import --certificate {issued.certificate} --key {issued.key}")
+        output.line(f"  bramley push import {issued.certificate} --key {issued.key}")
 
 
 def open_ca(folder: Path, now: datetime) -> SandboxAppleCA:
@@ -86,7 +86,7 @@ def open_ca(folder: Path, now: datetime) -> SandboxAppleCA:
     intermediate, intermediate_key = folder / "intermediate.pem", folder / "intermediate.key"
     if intermediate_key.exists():  # written last, so the others are there
         found, between = (certificates.load(read_file(file, "certificate", most=_LARGEST)) for file in (root, intermediate))
-        key, key_between = (private_key(read_file(file, "key", most=_LARGEST), None) for file in (root_key, intermediate_key))
+        key, key_between = (read_key(read_file(file, "key", most=_LARGEST), None) for file in (root_key, intermediate_key))
         return SandboxAppleCA(found, key, between, key_between)
     ca = SandboxAppleCA.make(now)
     _write(root, ca.root_pem)

@@ -9,20 +9,24 @@ from bramley.jobs.housekeeping import Housekeeping
 from bramley.jobs.push import Pusher
 from bramley.jobs.renewal import Renewals
 from bramley.jobs.runner import Periodic, Runner
+from bramley.jobs.sending import Sender
+from bramley.jobs.trial import Trials
 from bramley.mdm.records import RETIRE_IDENTITIES
 from bramley.mdm.token_update import PUSH
 from bramley.operations.identities import RENEWAL_ANSWERED
 from bramley.operations.live import Live
+from bramley.operations.push.trial import TRIAL
 
 
-def runner(live: Live, pusher: Pusher) -> Runner:
+def runner(live: Live, sender: Sender) -> Runner:
     """The runner with every kind of job that Bramley has."""
     renewals, upkeep = Renewals(live), Housekeeping(live)
     return Runner(
         live.installation.store,
         live.installation.clock,
         {
-            PUSH: pusher,
+            PUSH: Pusher(live, sender),
+            TRIAL: Trials(live, sender),
             RENEWAL_ANSWERED: renewals.answered,
             renewal.RENEW_DUE: renewals.renew_due,
             renewal.RETIRE_SUPERSEDED: renewals.retire_superseded,

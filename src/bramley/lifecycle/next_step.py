@@ -10,6 +10,7 @@ from bramley.lifecycle import schedule
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, Turn, Version
 from bramley.model.lineages import VersionState as S
+from bramley.model.push import Route
 
 _OWN = frozenset({Kind.HTTPS, Kind.PROFILE_SIGNER})
 """What the server replaces by itself, alone."""
@@ -40,6 +41,8 @@ _TURNS = {Turn.APPLE: Mover.APPLE, Turn.HUMAN: Mover.HUMAN, Turn.DEVICE: Mover.D
 
 def next_step(lineage: Lineage, version: Version, now: datetime, *, grace: timedelta) -> NextStep:
     """What happens to a version next. `grace` is how long a superseded device identity is still accepted."""
+    if lineage.kind is Kind.PUSH and (step := _push(lineage, version, now)) is not None:
+        return step
     match version.state:
         case S.PLANNED:
             return NextStep(Mover.SERVER, "to be requested")
@@ -61,6 +64,43 @@ def next_step(lineage: Lineage, version: Version, now: datetime, *, grace: timed
     return _active(lineage, version, now)
 
 
+def _push(lineage: Lineage, version: Version, now: datetime) -> NextStep | None:
+    """A push certificate: nearly every step is a person's, and the words matter more than anywhere else."""
+    match version.state:
+        case S.PLANNED if lineage.route == Route.MDMCERT:
+            return NextStep(Mover.HUMAN, "key made; `bramley push mdmcert request` sends the request to be signed")
+        case S.PLANNED:
+            return NextStep(Mover.HUMAN, "key made; `bramley push sign` makes the file for identity.apple.com of the request")
+        case S.REQUESTED:
+            return NextStep(Mover.HUMAN, "waits for the mail of mdmcert.download: `bramley push mdmcert decrypt` opens it")
+        case S.AWAITING:
+            return NextStep(Mover.HUMAN, f"{at_apple(lineage)}. Then `bramley push import` the certificate")
+        case S.ISSUED:
+            return NextStep(Mover.SERVER, "on trial; in force once it has pushed with success, until then the former is")
+        case S.ACTIVE if version.expired(now):
+            text = f"expired; devices come back once it is renewed. {_renewal(lineage)}"
+            return NextStep(Mover.HUMAN, text, version.not_after)
+        case S.ACTIVE if due := schedule.due_at(version, lineage.policy):
+            when = "due now" if now >= due else f"in force; to be renewed from {_day(due)}"
+            return NextStep(Mover.HUMAN, f"{when}. {_renewal(lineage)}", due)
+    return None
+
+
+def at_apple(lineage: Lineage) -> str:
+    """What to do at identity.apple.com with a signed request, in the words of its page."""
+    account = f"signed in as {lineage.owner}" if lineage.owner else "signed in with the Apple Account that made it"
+    if lineage.name.startswith("new:"):
+        return f"At identity.apple.com/pushcert, {account}, choose Create and upload the request file"
+    return f"At identity.apple.com/pushcert, {account}, choose Renew, not Create, for the certificate of {lineage.name}"
+
+
+def _renewal(lineage: Lineage) -> str:
+    """How a renewal begins, by the route that the certificate came by."""
+    if lineage.route == Route.PROFILE_MANAGER:
+        return "Renew it on the Mac with Server.app that it was exported from, export it again and `bramley push import` it"
+    return f"`bramley push request` begins. {at_apple(lineage)}"
+
+
 def _superseded(lineage: Lineage, version: Version, grace: timedelta) -> NextStep:
     if lineage.kind is not Kind.DEVICE_IDENTITY:
         return NextStep(Mover.NOBODY, "superseded")
@@ -74,8 +114,6 @@ def _expired(lineage: Lineage, version: Version) -> NextStep:
         return NextStep(Mover.SERVER, "expired; replaced at the next start or within 12 hours", at)
     if lineage.kind is Kind.DEVICE_IDENTITY:
         return NextStep(Mover.HUMAN, "expired; enroll the device again", at)
-    if lineage.kind is Kind.PUSH:
-        return NextStep(Mover.HUMAN, "expired; renew it at identity.apple.com with the same Apple Account, then import it", at)
     return NextStep(Mover.HUMAN, "expired; replace it", at)
 
 
@@ -92,8 +130,6 @@ def _active(lineage: Lineage, version: Version, now: datetime) -> NextStep:
             return NextStep(Mover.DEVICE, f"renewal is due since {_day(due)}; waits for the device", due)
         return NextStep(Mover.SERVER, f"renews itself on {_day(due)}", due)
     when = "now" if overdue else f"from {_day(due)}"
-    if lineage.kind is Kind.PUSH:
-        return NextStep(Mover.HUMAN, f"renew at identity.apple.com {when} (Renew, never Create), then import it", due)
     return NextStep(Mover.HUMAN, f"to be replaced {when}", due)
 
 

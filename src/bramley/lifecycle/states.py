@@ -8,7 +8,7 @@ from datetime import datetime
 from types import MappingProxyType
 
 from bramley.errors import BramleyError
-from bramley.model.lineages import Version
+from bramley.model.lineages import Turn, Version
 from bramley.model.lineages import VersionState as S
 
 
@@ -38,11 +38,14 @@ LIVE = frozenset({S.ISSUED, S.DISTRIBUTED, S.ACTIVE, S.SUPERSEDED})
 """States in which a certificate may be presented; the superseded one until its grace ends and it is retired."""
 
 
-def enter(version: Version, state: S, now: datetime, *, reason: str = "") -> Version:
-    """The version in its next state; raises ImpossibleTransition where the state machine has no such arrow."""
+def enter(version: Version, state: S, now: datetime, *, reason: str = "", turn: Turn | None = None) -> Version:
+    """The version in its next state; `turn` says whom an awaited one waits for.
+
+    Raises ImpossibleTransition where the state machine has no such arrow.
+    """
     if state not in FOLLOWS[version.state]:
         allowed = ", ".join(sorted(FOLLOWS[version.state])) or "nothing"
         raise ImpossibleTransition(
             f"Certificate version {version.id} is {version.state} and was asked to become {state}; it can become {allowed}."
         )
-    return replace(version, state=state, changed_at=now, reason=reason, turn=None)
+    return replace(version, state=state, changed_at=now, reason=reason, turn=turn)

@@ -35,10 +35,10 @@ def resolve(tx: Tx, device: str) -> Enrollment:
     return found
 
 
-def each(tx: Tx, state: EnrollmentState) -> Iterator[Enrollment]:
-    """Every device and user channel in a state, a page at a time."""
+def each(tx: Tx, state: EnrollmentState, *, topic: str | None = None) -> Iterator[Enrollment]:
+    """Every device and user channel in a state, and of a push topic where one is named, a page at a time."""
     after: EnrollmentKey | None = None
-    while page := tx.enrollments.find(state=state, limit=1000, after=after):
+    while page := tx.enrollments.find(state=state, topic=topic, limit=1000, after=after):
         yield from page
         after = page[-1].key
 

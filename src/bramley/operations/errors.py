@@ -30,4 +30,11 @@ class LinkUnusable(OperationError):
 
 
 class TopicWouldChange(Conflict):
-    """A push certificate of another topic than the enrolled devices': every one of them would be lost."""
+    """A push certificate of another topic than the enrolled devices', which it could never reach.
+
+    `devices` is how many listen elsewhere: whoever means it repeats that number.
+    """
+
+    def __init__(self, message: str, *, devices: int, advice: str = "") -> None:
+        super().__init__(message, advice=advice)
+        self.devices = devices

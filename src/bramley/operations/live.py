@@ -9,9 +9,11 @@ from types import MappingProxyType
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from bramley.apple.push.errors import PushError
+from bramley.apple.push.topic import topic_of
 from bramley.mdm.identity import IdentityTrust
 from bramley.model.kinds import Kind
-from bramley.model.lineages import VersionState
+from bramley.model.lineages import Lineage, Version, VersionState
 from bramley.operations import authorities, records, server_certificates, vault
 from bramley.operations.authorities import Authorities
 from bramley.operations.errors import NotReady
@@ -19,6 +21,7 @@ from bramley.operations.installation import Installation
 from bramley.operations.refusals import Refusals
 from bramley.operations.server_certificates import Pair
 from bramley.pki import certificates, keys
+from bramley.pki.errors import PKIError
 from bramley.pki.keystore import Sealer
 from bramley.pki.scep.requests import Responder
 from bramley.storage.protocols import Tx
@@ -44,6 +47,8 @@ class Snapshot:
     https: Pair
     signer: Pair
     pushes: Mapping[str, PushIdentity]
+    unusable: Mapping[str, str]
+    """Topics whose push certificate is in the database and cannot be used, with the reason."""
 
     @property
     def topics(self) -> frozenset[str]:
@@ -92,6 +97,7 @@ def _read(tx: Tx, sealer: Sealer, known: Snapshot | None) -> Snapshot:
     held = authorities.load(tx, sealer)
     issuer = held.identity.authority.certificate
     # The cache of checked signers lives in the trust: keep it as long as the issuing CA is the same.
+    pushes, unusable = _pushes(tx, sealer)
     same_issuer = known is not None and known.authorities.identity.version == held.identity.version
     trust = known.trust if known is not None and same_issuer else IdentityTrust([issuer])
     return Snapshot(
@@ -100,16 +106,39 @@ def _read(tx: Tx, sealer: Sealer, known: Snapshot | None) -> Snapshot:
         trust=trust,
         https=server_certificates.load(tx, sealer, Kind.HTTPS, held.https),
         signer=server_certificates.load(tx, sealer, Kind.PROFILE_SIGNER, held.signer),
-        pushes=MappingProxyType(_pushes(tx, sealer)),
+        pushes=MappingProxyType(pushes),
+        unusable=MappingProxyType(unusable),
     )
 
 
-def _pushes(tx: Tx, sealer: Sealer) -> dict[str, PushIdentity]:
-    found = {}
+def push_identity(tx: Tx, sealer: Sealer, lineage: Lineage, version: Version) -> PushIdentity | None:
+    """A version of a push lineage with its key; None where it has no certificate or no key.
+
+    NotReady where the certificate is not of the lineage's topic, or not its key's: however it got there (a database mended by
+    hand, half a backup), it is not used.
+    """
+    if not (version.certificate and version.key_id and version.sha256):
+        return None
+    certificate, key = certificates.load(version.certificate), vault.take(tx, sealer, version.key_id)
+    if topic_of(certificate) != lineage.name or not certificates.matches(certificate, key.public_key()):
+        raise NotReady(
+            f"The database holds another certificate, or another key, in the place of the push certificate of {lineage.name}.",
+            advice="It was changed by hand. Restore a whole backup; bring certificates in by `bramley push import` alone.",
+        )
+    return PushIdentity(lineage.name, certificate, key, version.sha256)
+
+
+def _pushes(tx: Tx, sealer: Sealer) -> tuple[dict[str, PushIdentity], dict[str, str]]:
+    """What can be used, by topic; and what cannot, with the reason: one spoilt certificate does not stop the server."""
+    found: dict[str, PushIdentity] = {}
+    unusable: dict[str, str] = {}
     for lineage in tx.lineages.of_kind(Kind.PUSH):
         for version in tx.lineages.versions(lineage.id):
-            if version.state is VersionState.ACTIVE and version.certificate and version.key_id and version.sha256:
-                key = vault.take(tx, sealer, version.key_id)
-                certificate = certificates.load(version.certificate)
-                found[lineage.name] = PushIdentity(lineage.name, certificate, key, version.sha256)
-    return found
+            if version.state is VersionState.ACTIVE:
+                try:
+                    identity = push_identity(tx, sealer, lineage, version)
+                except (NotReady, PKIError, PushError) as error:
+                    unusable[lineage.name] = str(error)
+                else:
+                    found |= {lineage.name: identity} if identity else {}
+    return found, unusable

@@ -65,6 +65,14 @@ def targets(tx: Tx, keys: Sequence[EnrollmentKey]) -> Mapping[EnrollmentKey, Enr
     return {e.key: e for e in found if e is not None and not _why_not(tx, e)}
 
 
+def reachable(tx: Tx, topic: str) -> list[Enrollment]:
+    """The devices of a topic that have a live token, whether the topic is paused or not."""
+    found = []
+    for state in TARGETS:
+        found += [e for e in devices.each(tx, state, topic=topic) if e.parent is None and not _no_token(e)]
+    return found
+
+
 def message(enrollment: Enrollment) -> Push:
     """The push for an enrollment out of `targets`."""
     if enrollment.push_token is None or enrollment.push_magic is None:
@@ -96,7 +104,10 @@ def settle(tx: Tx, sent: Sent, *, attempts: int, now: datetime) -> Outcome:
             return DONE
         case Action.RETRY | Action.BACK_OFF_TOKEN:
             return again
-        case Action.WRONG_TOPIC | Action.OUR_FAULT:
+        case Action.WRONG_TOPIC:
+            _tell_mismatch(tx, sent, current, now)
+            return Outcome(None, again.error)
+        case Action.OUR_FAULT:
             return Outcome(None, again.error)
 
 
@@ -119,9 +130,20 @@ def resume(tx: Tx, topic: str, version: Version, *, now: datetime, actor: str) -
     tx.notes.delete(paused_note(topic))
     tx.events.append(Event(now, EventKind.PUSH_TOPIC_RESUMED, actor, version_id=version.id, detail={"topic": topic}))
     for state in TARGETS:
-        for enrollment in devices.each(tx, state):
-            if enrollment.topic == topic and tx.commands.pending(enrollment.key):
+        for enrollment in devices.each(tx, state, topic=topic):
+            if tx.commands.pending(enrollment.key):
                 leave_push(tx, enrollment.key, now)
+
+
+def _tell_mismatch(tx: Tx, sent: Sent, current: Enrollment, now: datetime) -> None:
+    """One event for each push certificate, however many tokens do not belong to it: a person has to look, no device is dead."""
+    note = f"push-topic-mismatch:{sent.certificate}"
+    if tx.notes.get(note) is None:
+        tx.notes.set(note, sent.result.reason or "")
+        detail = {"topic": current.topic, "reason": sent.result.reason}
+        version = tx.lineages.by_sha256(sent.certificate)
+        named = version.id if version else None
+        tx.events.append(Event(now, EventKind.PUSH_TOPIC_MISMATCH, "job:push", current.key, named, detail))
 
 
 def _stop(tx: Tx, sent: Sent, current: Enrollment, now: datetime) -> bool:
@@ -150,11 +172,17 @@ def _wait(result: PushResult, attempts: int) -> timedelta:
 def _why_not(tx: Tx, enrollment: Enrollment) -> str:
     if enrollment.state not in TARGETS:
         return f"it is {enrollment.state}"
+    if problem := _no_token(enrollment):
+        return problem
+    reason = tx.notes.get(paused_note(enrollment.topic or ""))
+    if reason is not None:
+        return f"pushing is paused ({reason}); renew the push certificate, or `bramley push resume` once the cause is gone"
+    return ""
+
+
+def _no_token(enrollment: Enrollment) -> str:
     if enrollment.push_token is None or enrollment.push_magic is None:
         return "it has sent no push token yet"
     if enrollment.push_stopped_at is not None:
         return "APNs says that its token is dead; its next TokenUpdate revives it"
-    reason = tx.notes.get(paused_note(enrollment.topic or ""))
-    if reason is not None:
-        return f"pushing is paused ({reason}); import a new push certificate, or once the cause is gone the same one again"
     return ""

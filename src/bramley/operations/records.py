@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 
 from cryptography import x509
@@ -12,8 +13,8 @@ from bramley.model import ids
 from bramley.model.enrollments import EnrollmentKey
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
-from bramley.model.lineages import KeyID, Lineage, LineageID, Policy, Version, VersionID, VersionState
-from bramley.pki import certificates, keys, names
+from bramley.model.lineages import KeyID, Lineage, LineageID, Policy, Turn, Version, VersionID, VersionState
+from bramley.pki import certificates, csr, keys, names
 from bramley.storage.protocols import Tx
 
 GENERATION_NOTE = "generation"
@@ -44,16 +45,59 @@ def record(
     detail: Mapping[str, object] | None = None,
 ) -> Version:
     """Adds a certificate to its lineage as the next version."""
-    earlier = tx.lineages.versions(lineage.id)
-    version = Version(
-        id=VersionID(ids.fresh(now)),
-        lineage_id=lineage.id,
-        number=max((v.number for v in earlier), default=0) + 1,
-        state=state,
-        created_at=now,
-        changed_at=now,
-        key_id=key_id,
-        issuer_version=issuer,
+    version = _described(_next_version(tx, lineage, state, now, key_id=key_id, issuer_version=issuer), certificate)
+    tx.lineages.add_version(version)
+    tx.events.append(
+        Event(now, event, actor, enrollment, version.id, {"kind": lineage.kind, "serial": version.serial, **(detail or {})})
+    )
+    return version
+
+
+def plan(tx: Tx, lineage: Lineage, request: bytes, key_id: KeyID, *, now: datetime, actor: str) -> Version:
+    """Adds a version that somebody else is to issue: its key and its request (DER, RFC 2986) are made, nothing is sent yet."""
+    version = replace(
+        _next_version(tx, lineage, VersionState.PLANNED, now, key_id=key_id),
+        spki_sha256=keys.spki_sha256(csr.load(request).public_key),
+        request=request,
+    )
+    tx.lineages.add_version(version)
+    detail = {"kind": lineage.kind, "spki_sha256": version.spki_sha256}
+    tx.events.append(Event(now, EventKind.CERTIFICATE_REQUESTED, actor, version_id=version.id, detail=detail))
+    return version
+
+
+def fulfil(
+    tx: Tx, version: Version, certificate: x509.Certificate, *, now: datetime, actor: str, detail: Mapping[str, object]
+) -> Version:
+    """The certificate that a planned version waited for has come: it is issued."""
+    for state in (VersionState.REQUESTED, VersionState.ISSUED):
+        if state in states.FOLLOWS[version.state]:
+            version = states.enter(version, state, now)
+    version = _described(version, certificate)
+    tx.lineages.update_version(version)
+    shown = {"serial": version.serial, **detail}
+    tx.events.append(Event(now, EventKind.CERTIFICATE_IMPORTED, actor, version_id=version.id, detail=shown))
+    return version
+
+
+def _next_version(
+    tx: Tx,
+    lineage: Lineage,
+    state: VersionState,
+    now: datetime,
+    *,
+    key_id: KeyID | None,
+    issuer_version: VersionID | None = None,
+) -> Version:
+    number = max((version.number for version in tx.lineages.versions(lineage.id)), default=0) + 1
+    named = VersionID(ids.fresh(now))
+    return Version(named, lineage.id, number, state, now, now, key_id=key_id, issuer_version=issuer_version)
+
+
+def _described(version: Version, certificate: x509.Certificate) -> Version:
+    """With all that is read from its certificate."""
+    return replace(
+        version,
         subject=names.text(certificate.subject),
         issuer=names.text(certificate.issuer),
         serial=f"{certificate.serial_number:x}",
@@ -63,14 +107,12 @@ def record(
         not_after=certificate.not_valid_after_utc,
         certificate=certificates.der(certificate),
     )
-    tx.lineages.add_version(version)
-    tx.events.append(
-        Event(now, event, actor, enrollment, version.id, {"kind": lineage.kind, "serial": version.serial, **(detail or {})})
-    )
-    return version
 
 
 _EVENTS = {
+    VersionState.REQUESTED: EventKind.CERTIFICATE_REQUESTED,
+    VersionState.AWAITING: EventKind.CERTIFICATE_REQUESTED,
+    VersionState.FAILED: EventKind.CERTIFICATE_FAILED,
     VersionState.ACTIVE: EventKind.CERTIFICATE_ACTIVATED,
     VersionState.SUPERSEDED: EventKind.CERTIFICATE_SUPERSEDED,
     VersionState.RETIRED: EventKind.CERTIFICATE_RETIRED,
@@ -87,9 +129,10 @@ def move(
     actor: str,
     reason: str = "",
     enrollment: EnrollmentKey | None = None,
+    turn: Turn | None = None,
 ) -> Version:
     """Takes a version to another state, with the event that goes with it."""
-    moved = states.enter(version, state, now, reason=reason)
+    moved = states.enter(version, state, now, reason=reason, turn=turn)
     tx.lineages.update_version(moved)
     tx.events.append(Event(now, _EVENTS[state], actor, enrollment, version.id, {"reason": reason} if reason else {}))
     return moved

@@ -30,16 +30,40 @@ class BadRequest(PKIError):
     """A certification request (PKCS#10) that is malformed or does not prove possession of its key."""
 
 
-class BadArchive(PKIError, BadInput):
+class BadFile(PKIError, BadInput):
+    """A file that is not what was asked for: something else, cut short, too large, or without what should be in it."""
+
+
+class PasswordNeeded(BadFile):
+    """An encrypted key or archive, and no password was given."""
+
+
+class NoCertificate(BadFile):
+    """Files with a private key and no certificate."""
+
+
+class SeveralKeys(BadFile):
+    """Files with more than one private key: which one is meant, nobody can tell."""
+
+
+class SeveralMatches(BadFile):
+    """Files with more than one certificate for the same private key."""
+
+
+class PairMismatch(BadFile):
+    """A private key and certificates that are for other keys."""
+
+
+class BadArchive(BadFile):
     """What is not a PKCS#12 archive (RFC 7292), or one that cannot be used."""
 
 
 class WrongPassword(BadArchive):
-    """A PKCS#12 archive that this password does not open."""
+    """An encrypted key or PKCS#12 archive that this password does not open."""
 
 
 class NoPrivateKey(BadArchive):
-    """A PKCS#12 archive that opens and holds no private key."""
+    """A PKCS#12 archive that opens, or other files, and no private key in them."""
 
 
 class ChainReason(StrEnum):

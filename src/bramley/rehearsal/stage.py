@@ -13,8 +13,9 @@ from typing import Final, TypeVar
 
 from bramley.clock import Clock
 from bramley.errors import BramleyError
-from bramley.operations import enrolling, push_certificate
+from bramley.operations import enrolling
 from bramley.operations.installation import FirstStart, Installation, initialize
+from bramley.operations.push import importing
 from bramley.pki import keys
 from bramley.sandbox.apns import APNs
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
@@ -103,7 +104,7 @@ async def open_stage(folder: Path, clock: Clock, database: str = "") -> Stage:
         topic = new_topic()
         key = keys.generate(keys.KeyAlgorithm.RSA_2048)
         certificate = apple.issue_push_certificate(key.public_key(), topic=topic, now=clock.now())
-        await push_certificate.import_pair(installation, certificate, key, actor="rehearsal")
+        await importing.import_pair(installation, certificate, key, actor="rehearsal")
         service = await Service.start(installation)
     except BaseException:
         await apns.stop()

@@ -1,4 +1,4 @@
-"""A stand-in for the CAs of Apple that issue push certificates, and for the one behind APNs' own server.
+"""A stand-in for Apple's CAs: those that issue push and MDM vendor certificates, and the one behind APNs' own server.
 
 Certificates have Apple's profile, not ours, so they are built here from the ground up: a certificate from Apple need not obey
 the rules we set for our own CAs.
@@ -7,24 +7,39 @@ the rules we set for our own CAs.
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-from bramley.pki import certificates
-from bramley.pki.keys import PrivateKey, PublicKey
+from bramley.pki import certificates, keys
+from bramley.pki.keys import KeyAlgorithm, PrivateKey, PublicKey
+from bramley.sandbox import kept_files
+from bramley.sandbox.kept_files import UnusableFolder
 
 YEAR: Final = timedelta(days=365)
 _ROOT_LIFETIME: Final = 20 * YEAR
 _BACKDATE: Final = timedelta(days=1)
-_PUSH_SERVICE: Final = ObjectIdentifier("1.2.840.113635.100.6.3.2")
+_WWDR: Final = "Sandbox Worldwide Developer Relations Certification Authority"
+_FILES: Final = ("ca", "intermediate", "wwdr-g3", "wwdr-g4")
+"""Root, issuer of push certificates, and the generations: NAME.pem and NAME.key each."""
+
+PUSH_SERVICE: Final = ObjectIdentifier("1.2.840.113635.100.6.3.2")
 """Apple's extension in certificates for its production push service, as real ones carry it."""
+
+VENDOR_EXTENSION: Final = ObjectIdentifier("1.2.840.113635.100.4.12")
+"""Apple's extension in certificates of MDM vendors; the value is a DER NULL."""
+
+GENERATIONS: Final = ("G3", "G4")
+"""The generations of the intermediate for developers: one name, but for the OU, and a key each."""
+
+NULL: Final = b"\x05\x00"
 
 
 def new_topic() -> str:
@@ -33,23 +48,62 @@ def new_topic() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Issuer:
+    """A CA certificate and its key."""
+
+    certificate: x509.Certificate
+    key: PrivateKey = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
 class SandboxAppleCA:
-    """A root and the intermediate under it that issues push certificates. Made once per sandbox; the keys stay in memory."""
+    """A root, the intermediate under it that issues push certificates, and `wwdr`: those for developers, by generation."""
 
     root: x509.Certificate
-    root_key: PrivateKey
+    root_key: PrivateKey = field(repr=False)
     intermediate: x509.Certificate
-    intermediate_key: PrivateKey
+    intermediate_key: PrivateKey = field(repr=False)
+    wwdr: Mapping[str, Issuer] = field(default_factory=dict)
 
     @classmethod
     def make(cls, now: datetime) -> SandboxAppleCA:
         """New CAs, valid for twenty years from `now`."""
-        root_key, intermediate_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-        root_name = _name("Sandbox Apple Root CA")
-        root = _ca(root_name, root_name, root_key.public_key(), root_key, now, path_length=1)
-        intermediate_name = _name("Sandbox Apple Application Integration CA")
-        intermediate = _ca(intermediate_name, root_name, intermediate_key.public_key(), root_key, now, path_length=0)
-        return cls(root, root_key, intermediate, intermediate_key)
+        return cls._complete({}, now)
+
+    @classmethod
+    def load(cls, folder: Path, now: datetime) -> SandboxAppleCA:
+        """The CAs that `save` left in the folder. Those that are missing, in an older or a new folder, are made.
+
+        Raises UnusableFolder and FolderTrouble.
+        """
+        found = {}
+        for name in _FILES:
+            pem, key = kept_files.read(folder / f"{name}.pem"), kept_files.read(folder / f"{name}.key")
+            if (pem is None) != (key is None):
+                raise UnusableFolder(f"{folder} holds only half of a CA, {name}.pem or {name}.key.", advice="Name another.")
+            if pem is not None and key is not None:
+                found[name] = Issuer(certificates.load(pem), kept_files.load_key(key))
+        if found and _FILES[0] not in found:
+            raise UnusableFolder(f"{folder} holds CAs without their root, ca.pem.", advice="Name another folder.")
+        return cls._complete(found, now)
+
+    def save(self, folder: Path) -> None:
+        """Keeps the CAs in a folder, for their owner only: `ca.pem` is what others are to trust. Raises as `load`."""
+        push = Issuer(self.intermediate, self.intermediate_key)
+        for name, issuer in zip(_FILES, (Issuer(self.root, self.root_key), push, *self.wwdr.values()), strict=True):
+            kept_files.write_once(folder / f"{name}.key", kept_files.key_pem(issuer.key))
+            kept_files.write_once(folder / f"{name}.pem", certificates.pem(issuer.certificate))
+
+    @classmethod
+    def _complete(cls, found: Mapping[str, Issuer], now: datetime) -> SandboxAppleCA:
+        root_file, push_file, *wwdr_files = _FILES
+        root = found.get(root_file) or _new_root(now)
+        push = found.get(push_file) or _intermediate(root, _name("Sandbox Apple Application Integration CA"), now)
+        wwdr = {
+            generation: found.get(file) or _intermediate(root, _name(_WWDR, generation), now, KeyAlgorithm.RSA_2048)
+            for generation, file in zip(GENERATIONS, wwdr_files, strict=True)
+        }
+        return cls(root.certificate, root.key, push.certificate, push.key, wwdr)
 
     @property
     def root_pem(self) -> bytes:
@@ -61,18 +115,32 @@ class SandboxAppleCA:
     ) -> x509.Certificate:
         """A push certificate as identity.apple.com issues it: one year, subject UID the topic, CN `APSP:` and a UUID.
 
-        A renewal is another call with the topic of the first.
+        The UUID is the topic's. A renewal is another call with the topic of the first.
         """
         subject = x509.Name(
             [
                 x509.NameAttribute(NameOID.USER_ID, topic),
-                x509.NameAttribute(NameOID.COMMON_NAME, common_name or f"APSP:{uuid.uuid4()}"),
+                x509.NameAttribute(NameOID.COMMON_NAME, common_name or f"APSP:{topic.rpartition('.')[2]}"),
                 x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
             ]
         )
         builder = _leaf(subject, public_key, self.intermediate, now, ExtendedKeyUsageOID.CLIENT_AUTH)
-        builder = builder.add_extension(x509.UnrecognizedExtension(_PUSH_SERVICE, b"\x05\x00"), critical=False)
+        builder = builder.add_extension(x509.UnrecognizedExtension(PUSH_SERVICE, NULL), critical=False)
         return builder.sign(self.intermediate_key, hashes.SHA256())
+
+    def issue_vendor_certificate(
+        self, public_key: PublicKey, *, organization: str, now: datetime, generation: str = GENERATIONS[0]
+    ) -> x509.Certificate:
+        """An MDM vendor certificate as Apple's developer portal issues it, by that generation of intermediate: one year."""
+        issuer = self.wwdr[generation]
+        builder = _leaf(_name(f"MDM Vendor: {organization}"), public_key, issuer.certificate, now)
+        builder = builder.add_extension(x509.UnrecognizedExtension(VENDOR_EXTENSION, NULL), critical=False)
+        return builder.sign(issuer.key, hashes.SHA256())
+
+    def vendor_chain(self, certificate: x509.Certificate) -> tuple[x509.Certificate, ...]:
+        """A vendor certificate, the intermediate that issued it, and the root."""
+        issuers = (issuer.certificate for issuer in self.wwdr.values())
+        return certificate, next(each for each in issuers if each.subject == certificate.issuer), self.root
 
     def chain_pem(self, certificate: x509.Certificate) -> bytes:
         """A push certificate and the intermediate after it, as PEM."""
@@ -86,10 +154,11 @@ class SandboxAppleCA:
         return builder.add_extension(alternatives, critical=False).sign(self.root_key, hashes.SHA256())
 
 
-def _name(common_name: str) -> x509.Name:
+def _name(common_name: str, unit: str | None = None) -> x509.Name:
     return x509.Name(
         [
             x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+            *([x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit)] if unit else []),
             x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Bramley sandbox, not Apple Inc."),
             x509.NameAttribute(NameOID.COUNTRY_NAME, "US"),
         ]
@@ -101,6 +170,16 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+def _new_root(now: datetime) -> Issuer:
+    key, name = keys.generate(KeyAlgorithm.P_256), _name("Sandbox Apple Root CA")
+    return Issuer(_ca(name, name, key.public_key(), key, now, path_length=1), key)
+
+
+def _intermediate(root: Issuer, name: x509.Name, now: datetime, algorithm: KeyAlgorithm = KeyAlgorithm.P_256) -> Issuer:
+    key = keys.generate(algorithm)
+    return Issuer(_ca(name, root.certificate.subject, key.public_key(), root.key, now, path_length=0), key)
 
 
 def _ca(
@@ -115,14 +194,14 @@ def _ca(
 
 
 def _leaf(
-    subject: x509.Name, public_key: PublicKey, issuer: x509.Certificate, now: datetime, usage: ObjectIdentifier
+    subject: x509.Name, public_key: PublicKey, issuer: x509.Certificate, now: datetime, usage: ObjectIdentifier | None = None
 ) -> x509.CertificateBuilder:
-    return (
+    builder = (
         _base(subject, issuer.subject, public_key, certificates.public_key(issuer), now, YEAR)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_key_usage(ca=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
     )
+    return builder if usage is None else builder.add_extension(x509.ExtendedKeyUsage([usage]), critical=True)
 
 
 def _base(

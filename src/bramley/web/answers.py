@@ -14,6 +14,7 @@ from typing import Final
 from bramley.errors import BadInput, BramleyError, OutsideTrouble
 from bramley.mdm import errors as mdm
 from bramley.operations import errors as operations
+from bramley.pki import errors as pki
 from bramley.pki.scep import errors as scep
 from bramley.storage import errors as storage
 from bramley.web.asgi import Response, text
@@ -57,6 +58,13 @@ OPERATOR_STATUSES: Final[Mapping[type[BramleyError], HTTPStatus]] = MappingProxy
         TooMany: HTTPStatus.TOO_MANY_REQUESTS,
         mdm.BadMessage: HTTPStatus.BAD_REQUEST,
         mdm.BadValue: HTTPStatus.BAD_REQUEST,
+        # By far the most often it is what was sent that such an error is about.
+        pki.BadKey: HTTPStatus.BAD_REQUEST,
+        pki.BadCertificate: HTTPStatus.BAD_REQUEST,
+        pki.BadRequest: HTTPStatus.BAD_REQUEST,
+        pki.ChainError: HTTPStatus.BAD_REQUEST,
+        pki.CannotIssue: HTTPStatus.CONFLICT,
+        pki.SealError: HTTPStatus.SERVICE_UNAVAILABLE,
         BadInput: HTTPStatus.BAD_REQUEST,
         operations.NotFound: HTTPStatus.NOT_FOUND,
         operations.Conflict: HTTPStatus.CONFLICT,
@@ -66,6 +74,9 @@ OPERATOR_STATUSES: Final[Mapping[type[BramleyError], HTTPStatus]] = MappingProxy
     }
 )
 """For the API; what has no class here is 500 and keeps its message to the log."""
+
+UNTOLD: Final = ("Something went wrong here.", "The server's log says what.")
+"""Words and advice for whatever nobody foresaw."""
 
 
 def device_status(error: BaseException) -> HTTPStatus:
@@ -78,6 +89,13 @@ def device_status(error: BaseException) -> HTTPStatus:
 def operator_status(error: BaseException) -> HTTPStatus:
     """What the API answers to an error."""
     return _nearest(OPERATOR_STATUSES, error)
+
+
+def operator_words(error: BaseException, status: HTTPStatus) -> tuple[str, str]:
+    """What an operator is told of an error, and what to do next."""
+    if isinstance(error, BramleyError) and status is not HTTPStatus.INTERNAL_SERVER_ERROR:
+        return error.message, error.advice
+    return UNTOLD
 
 
 def for_device(error: BaseException) -> Response:

@@ -15,7 +15,7 @@ import structlog
 
 from bramley.errors import BramleyError
 from bramley.operations.live import Live
-from bramley.web import answers
+from bramley.web import answers, nanomdm
 from bramley.web.asgi import ASGIApp, Handler, Message, Receive, Request, Response, Scope, Send, respond, text
 from bramley.web.device import enroll, pki
 from bramley.web.device.mdm import MDM
@@ -26,6 +26,7 @@ from bramley.web.log import shown
 from bramley.web.metrics import Metrics
 from bramley.web.observe import Observe
 from bramley.web.proxy import Proxies
+from bramley.web.sign_in import SignIn
 
 API_PREFIX: Final = "/api/"
 
@@ -56,8 +57,9 @@ class Application:
         self.metrics = metrics = Metrics()
         self.proxies = proxies = Proxies(settings.proxy, metrics)
         gate = Gate(settings.limits, live.installation.clock, metrics)
-        routes, prefixes = _main_routes(live, metrics, gate), _main_prefixes(live, gate)
-        self.main: ASGIApp = Dispatch(metrics, proxies, routes, prefixes, create_api(live, gate))
+        sign_in = SignIn(live, gate)
+        routes, prefixes = _main_routes(live, metrics, gate, sign_in), _main_prefixes(live, gate)
+        self.main: ASGIApp = Dispatch(metrics, proxies, routes, prefixes, create_api(live, sign_in))
         self.device: ASGIApp = Dispatch(metrics, proxies, _mdm_routes(live, metrics))
 
 
@@ -96,11 +98,12 @@ class Dispatch:
         log.debug("request", trace=trace, route=name, status=int(status), seconds=round(seconds, 6))
 
 
-def _main_routes(live: Live, metrics: Metrics, gate: Gate) -> Mapping[str, Route]:
-    scep, observe = SCEP(live, metrics, gate), Observe(live, metrics)
+def _main_routes(live: Live, metrics: Metrics, gate: Gate, sign_in: SignIn) -> Mapping[str, Route]:
+    scep, observe, brought = SCEP(live, metrics, gate), Observe(live, metrics), nanomdm.PushCertificates(live, sign_in)
     return {
         **_mdm_routes(live, metrics),
         "/scep": Route("scep", {"GET": scep.get, "POST": scep.post}),
+        nanomdm.PATH: Route("nanomdm", {"GET": brought.get, "PUT": brought.put}, nanomdm.explain),
         "/healthz": _page("healthz", observe.health),
         "/readyz": _page("readyz", observe.ready),
         "/version": _page("version", observe.version),

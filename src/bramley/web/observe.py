@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Final
 
 from prometheus_client import Gauge, generate_latest
@@ -14,6 +16,7 @@ import bramley
 from bramley.errors import BramleyError
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
+from bramley.operations import pushing
 from bramley.operations.live import Live
 from bramley.storage.protocols import Tx
 from bramley.web.asgi import Request, Response, text
@@ -62,12 +65,13 @@ class Observe:
 
     async def ready(self, _request: Request) -> Response:
         """200 where devices can be served, else 503; what is not ready, and what deserves a look, by name."""
-        not_ready, warnings = [], []
-        try:
-            await self._live.installation.store.read(lambda tx: tx.admins.count())
-        except BramleyError:
-            not_ready.append("database")
+        not_ready: list[str] = []
         snapshot, now = self._live.current(), self._live.installation.clock.now()
+        try:
+            paused = await self._live.installation.store.read(partial(_any_paused, topics=snapshot.topics))
+        except BramleyError:
+            paused = False
+            not_ready.append("database")
         in_force = {
             "https-certificate": snapshot.https.certificate,
             "identity-ca": snapshot.authorities.identity.authority.certificate,
@@ -75,8 +79,13 @@ class Observe:
         for name, certificate in in_force.items():
             if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
                 not_ready.append(name)
-        if not snapshot.topics:
-            warnings.append("push-certificate")
+        look = {
+            "push-certificate": not snapshot.topics,
+            "push-certificate-expired": any(each.certificate.not_valid_after_utc < now for each in snapshot.pushes.values()),
+            "push-certificate-unusable": bool(snapshot.unusable),
+            "push-topic-paused": paused,
+        }
+        warnings = [name for name, wanting in look.items() if wanting]
         return _json(503 if not_ready else 200, {"ready": not not_ready, "not_ready": not_ready, "warnings": warnings})
 
     async def metrics(self, _request: Request) -> Response:
@@ -112,6 +121,12 @@ def read_facts(tx: Tx) -> Facts:
         {state.value: count for state, count in tx.enrollments.count().items()},
         tx.commands.count_pending(),
     )
+
+
+def _any_paused(tx: Tx, topics: Iterable[str]) -> bool:
+    """Whether APNs refuses the certificate of one of these topics. It asks the database whether there are topics or not."""
+    tx.admins.count()
+    return any(tx.notes.get(pushing.paused_note(topic)) is not None for topic in topics)
 
 
 def _json(status: int, value: object) -> Response:

@@ -17,7 +17,7 @@ from bramley import __version__
 from bramley.apple.push.client import CurlPushClient, PushClient, PushTarget
 from bramley.errors import BadInput, BramleyError
 from bramley.jobs import catalogue
-from bramley.jobs.push import ClientFactory, Pusher
+from bramley.jobs.sending import ClientFactory, Sender
 from bramley.model.events import Event, EventKind
 from bramley.operations import server_certificates
 from bramley.operations.installation import Installation
@@ -44,13 +44,13 @@ class Address:
 class Service:
     """Starts with `start`, serves until `stop`."""
 
-    def __init__(self, live: Live, certificate: LiveCertificate, servers: Servers, pusher: Pusher) -> None:
+    def __init__(self, live: Live, certificate: LiveCertificate, servers: Servers, sender: Sender) -> None:
         self.live = live
         self.main: Address | None = None
         self.device: Address | None = None
         self._certificate = certificate
         self._servers = servers
-        self._pusher = pusher
+        self._sender = sender
         self._tasks: list[asyncio.Task[None]] = []
         self._log = structlog.get_logger("service")
 
@@ -81,12 +81,12 @@ class Service:
         certificate = LiveCertificate(_pair(live))
         application = Application(live)
         servers = Servers(installation.settings.limits, installation.clock, application.proxies, application.metrics)
-        service = cls(live, certificate, servers, Pusher(live, connect))
+        service = cls(live, certificate, servers, Sender(live, connect))
         await service._listen(application)
         service._tasks = [
             asyncio.create_task(service._follow(), name="follow"),
             asyncio.create_task(service._tell_left_out(), name="refusals"),
-            asyncio.create_task(catalogue.runner(live, service._pusher).run(), name="jobs"),
+            asyncio.create_task(catalogue.runner(live, service._sender).run(), name="jobs"),
         ]
         return service
 
@@ -96,7 +96,7 @@ class Service:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._pusher.close()
+        await self._sender.close()
         with suppress(BramleyError):
             await self.live.refusals.tell_left_out(all_windows=True)
         await self.live.installation.store.close()

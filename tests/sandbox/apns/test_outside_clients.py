@@ -4,65 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
-import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
-import pytest
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from bramley.pki import certificates
-from bramley.pki.keys import PrivateKey
 from bramley.sandbox.apns import APNs
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
 from bramley.sandbox.clock import ShiftedClock
-
-TOPIC = new_topic()
-
-
-async def run(*command: str | Path, stdin: bytes = b"") -> tuple[int, str]:
-    process = await asyncio.create_subprocess_exec(
-        *map(str, command), stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    said, _ = await asyncio.wait_for(process.communicate(stdin), 20)
-    assert process.returncode is not None
-    return process.returncode, said.decode(errors="replace")
-
-
-@pytest.fixture
-def identity(apple_ca: SandboxAppleCA, push_key: PrivateKey, clock: ShiftedClock, tmp_path: Path) -> Callable[[str], Path]:
-    """A file with certificate, chain and key for a topic, and the root beside it."""
-
-    def make(topic: str) -> Path:
-        certificate = apple_ca.issue_push_certificate(push_key.public_key(), topic=topic, now=clock.now())
-        path = tmp_path / "push.pem"
-        key = push_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        path.write_bytes(apple_ca.chain_pem(certificate) + key)
-        (tmp_path / "root.pem").write_bytes(apple_ca.root_pem)
-        return path
-
-    return make
-
-
-async def curl(identity: Path, apns: APNs, token: bytes, *more: str) -> tuple[int, str, dict[str, str]]:
-    """Status, body and the protocol curl spoke."""
-    if shutil.which("curl") is None:
-        pytest.skip("no curl command here")
-    _, version = await run("curl", "--version")
-    if "HTTP2" not in version:
-        pytest.skip("this curl has no HTTP/2")
-    _, said = await run(
-        "curl", "-sS", "--http2", "--noproxy", "*", "--cacert", identity.parent / "root.pem", "--cert", identity,
-        "-w", "\n%{http_version} %{http_code}", "-d", '{"mdm":"magic"}',
-        "-H", f"apns-topic: {TOPIC}", "-H", "apns-push-type: mdm", "-H", f"apns-expiration: {int(time.time()) + 99}",
-        *more, f"https://127.0.0.1:{apns.port}/3/device/{token.hex()}",
-    )  # fmt: skip
-    body, _, numbers = said.rpartition("\n")
-    http, status = numbers.split()
-    assert http == "2"
-    return int(status), body, json.loads(body) if body else {}
+from tests.sandbox.apns.kit import TOPIC, curl, run
 
 
 async def test_curl_pushes(identity: Callable[[str], Path], apns: APNs) -> None:

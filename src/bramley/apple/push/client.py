@@ -20,6 +20,7 @@ from bramley.apple.push.engine import Engine
 from bramley.apple.push.errors import BadPushCertificate, CannotConnect, ClientClosed
 from bramley.apple.push.exchange import Answer, Request
 from bramley.apple.push.notification import Push, PushClient, PushResult, PushTarget
+from bramley.apple.push.proxy import read_proxy
 from bramley.apple.push.topic import topic_of
 from bramley.clock import Clock
 from bramley.pki import certificates
@@ -136,6 +137,7 @@ def _options(
 ) -> Any:
     """A function that sets on a curl handle whatever every push shares."""
     connect, answer = (round(timeout.total_seconds() * 1000) for timeout in timeouts)
+    proxy = read_proxy(target.proxy or "")
     options: dict[int, Any] = {
         pycurl.POST: 1,
         # TLS and nothing but HTTP/2: APNs speaks no other, and an intermediary that does is not APNs
@@ -144,6 +146,8 @@ def _options(
         pycurl.SSLVERSION: pycurl.SSLVERSION_TLSv1_2,
         pycurl.SSL_VERIFYPEER: 1,
         pycurl.SSL_VERIFYHOST: 2,
+        # so that a failure can name who issued what the server showed
+        pycurl.OPT_CERTINFO: 1,
         # blobs: the key never lies in a file
         pycurl.SSLCERTTYPE: "PEM",
         pycurl.SSLCERT_BLOB: certificate_pem,
@@ -156,8 +160,10 @@ def _options(
         pycurl.TCP_KEEPALIVE: 1,
         pycurl.CONNECTTIMEOUT_MS: connect,
         pycurl.TIMEOUT_MS: answer,
-        # an empty proxy keeps libcurl from taking one from the environment: settings decide
-        pycurl.PROXY: target.proxy or "",
+        # an empty proxy keeps libcurl from taking one from the environment, empty exceptions from taking those: settings decide
+        pycurl.PROXY: proxy.url,
+        pycurl.NOPROXY: "",
+        **({pycurl.PROXYUSERNAME: proxy.username, pycurl.PROXYPASSWORD: proxy.password} if proxy.username else {}),
         pycurl.NOSIGNAL: 1,
         pycurl.USERAGENT: f"bramley/{__version__}",
         **trust,
@@ -192,7 +198,7 @@ def _body(push: Push) -> bytes:
 
 def _result(answer: Answer) -> PushResult:
     if answer.status == 0:
-        return PushResult(0, error=answer.error)
+        return PushResult(0, error=answer.error, failed_at=answer.failed_at)
     said: Any = None
     if answer.body:
         try:

@@ -21,6 +21,7 @@ from typing import Any, Final
 import pycurl
 
 from bramley.apple.push.exchange import Answer, Batch, Exchange, Request
+from bramley.apple.push.stages import Progress, failed_at
 
 _TRUST_FAILURES: Final = frozenset({pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_CERTPROBLEM})
 """Failures that a second attempt cannot mend: the server's certificate or our own."""
@@ -119,7 +120,7 @@ class Engine:
                 connection.start(handle, exchange)
                 continue
             if code:
-                answer = Answer(0, error=message or f"curl error {code}")
+                answer = _failure(handle, code, message)
             else:
                 answer = Answer(handle.getinfo(pycurl.RESPONSE_CODE), exchange.headers, bytes(exchange.body))
             idle.append(handle)
@@ -134,6 +135,22 @@ class Engine:
             successor.start(handle, exchange)
         connection.close()
         return successor
+
+
+def _failure(handle: Any, code: int, message: str) -> Answer:
+    """Why and where a transfer ended, asked of its handle before that is used again."""
+    progress = Progress(
+        looked_up=handle.getinfo(pycurl.NAMELOOKUP_TIME) > 0,
+        connected=handle.getinfo(pycurl.CONNECT_TIME) > 0,
+        tunnelled=not handle.getinfo(pycurl.USED_PROXY) or handle.getinfo(pycurl.HTTP_CONNECTCODE) == 200,
+        # on a connection that was there already libcurl measures none of these times, but counts what it has sent
+        secured=handle.getinfo(pycurl.APPCONNECT_TIME) > 0 or handle.getinfo(pycurl.REQUEST_SIZE) > 0,
+    )
+    error = message or f"curl error {code}"
+    if code == pycurl.E_PEER_FAILED_VERIFICATION and (shown := handle.getinfo_raw(pycurl.INFO_CERTINFO)):
+        issuer = dict(pair for pair in shown[0] if len(pair) == 2).get(b"Issuer", b"nobody")
+        error = f"{error}; the server's certificate was issued by {issuer.decode(errors='replace')}"
+    return Answer(0, error=error, failed_at=failed_at(code, message, progress))
 
 
 class _Connection:

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+from bramley.apple.push.stages import Stage
+
 ANSWER_LIMIT: Final = 16 * 1024
 """Octets of a body that are read; APNs' longest is under a hundred."""
 
@@ -21,12 +23,13 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `status` 0 is no answer, with the reason in `error`; header names are in lower case."""
+    """What came back. `status` 0 is no answer: `error` says why, `failed_at` where. Header names are in lower case."""
 
     status: int
     headers: dict[str, str] = field(default_factory=dict)
     body: bytes = b""
     error: str = ""
+    failed_at: Stage | None = None
 
 
 class Batch:

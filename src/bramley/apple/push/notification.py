@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Protocol
 
+from bramley.apple.push.stages import Stage
+
 APPLE_HOST: Final = "api.push.apple.com"
 """Apple's production service; MDM has no other."""
 
@@ -26,7 +28,8 @@ class Push:
 class PushResult:
     """What became of one push.
 
-    `status` is APNs' HTTP status, 0 where no answer came; then `error` says why. `reason` is APNs' word for a refusal;
+    `status` is APNs' HTTP status, 0 where no answer came; then `error` says why, and `failed_at` how far the connection
+    came where there was an attempt at one. `reason` is APNs' word for a refusal;
     `timestamp` accompanies 410: since when the token has been dead. `retry_after` is in seconds. `apns_id` names the push
     to Apple's support.
     """
@@ -37,16 +40,20 @@ class PushResult:
     retry_after: float | None = None
     apns_id: str | None = None
     error: str | None = None
+    failed_at: Stage | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PushTarget:
-    """Where to push. `ca_pem` replaces the machine's roots (a private stand-in); `proxy` is a URL, None for none."""
+    """Where to push. `ca_pem` replaces the machine's roots (a private stand-in); `proxy` is a URL, None for none.
+
+    The URL may hold a password, in which case it is a secret.
+    """
 
     host: str = APPLE_HOST
     port: int = APPLE_PORT
     ca_pem: bytes | None = None
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
 
 
 class PushClient(Protocol):

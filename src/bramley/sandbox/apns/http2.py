@@ -19,6 +19,7 @@ from cryptography import x509
 from hyperframe.frame import GoAwayFrame
 
 from bramley.pki import certificates
+from bramley.sandbox.apns.clients import Client
 
 CONCURRENT_STREAMS: Final = 1000
 """What Apple's servers allow a connection with a client certificate."""
@@ -35,7 +36,8 @@ class Response:
     body: bytes = b""
 
 
-Respond = Callable[[x509.Certificate, Headers, bytes], Response]
+Identify = Callable[[x509.Certificate], Client]
+Respond = Callable[[Client, Headers, bytes], Response]
 
 
 @dataclass(slots=True)
@@ -45,16 +47,28 @@ class _Incoming:
 
 
 class Connection(asyncio.Protocol):
-    """Speaks HTTP/2 with one client and asks `respond` for the answer to each complete request.
+    """Speaks HTTP/2 with one client, whom `identify` reads off the certificate; `respond` answers each complete request.
 
     `latency` is how long an answer takes, in seconds; `body_limit` how many octets of a body are kept (one more is
-    kept, so that `respond` sees a body that is too long).
+    kept, so that `respond` sees a body that is too long). A `stalled` one asks nobody and answers nothing until it resumes.
     """
 
-    def __init__(self, respond: Respond, *, latency: float, body_limit: int, connections: set[Connection]) -> None:
-        self._respond, self._latency, self._body_limit, self._connections = respond, latency, body_limit, connections
+    def __init__(
+        self,
+        identify: Identify,
+        respond: Respond,
+        *,
+        latency: float,
+        body_limit: int,
+        connections: set[Connection],
+        stalled: bool = False,
+    ) -> None:
+        self._identify, self._respond = identify, respond
+        self._latency, self._body_limit, self._connections = latency, body_limit, connections
+        self._stalled = stalled
         self._h2 = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding=None))
         self._incoming: dict[int, _Incoming] = {}
+        self._held: dict[int, _Incoming] = {}
         self._answering: set[int] = set()
         self._unsent: dict[int, bytes] = {}
         self._last_stream: int | None = None
@@ -69,7 +83,7 @@ class Connection(asyncio.Protocol):
         if tls.selected_alpn_protocol() != "h2" or certificate is None:
             transport.abort()
             return
-        self._certificate = certificates.load(certificate)
+        self._client = self._identify(certificates.load(certificate))
         self._connections.add(self)
         self._h2.local_settings = h2.settings.Settings(
             client=False,
@@ -110,6 +124,18 @@ class Connection(asyncio.Protocol):
         """Drops the connection without a word."""
         self._transport.abort()
 
+    def stall(self) -> None:
+        """Holds every request that is complete from now on."""
+        self._stalled = True
+
+    def resume(self) -> None:
+        """Answers what was held, and everything after it."""
+        self._stalled = False
+        held, self._held = self._held, {}
+        for stream, incoming in held.items():
+            self._answer(stream, incoming)
+        self._flush()
+
     def _handle(self, event: h2.events.Event) -> None:
         if isinstance(event, h2.events.RequestReceived):
             if self._last_stream is None or event.stream_id <= self._last_stream:
@@ -121,9 +147,13 @@ class Connection(asyncio.Protocol):
                 incoming.body += event.data[: self._body_limit + 1 - len(incoming.body)]
         elif isinstance(event, h2.events.StreamEnded):
             if (incoming := self._incoming.pop(event.stream_id, None)) is not None:
-                self._answer(event.stream_id, incoming)
+                if self._stalled:
+                    self._held[event.stream_id] = incoming
+                else:
+                    self._answer(event.stream_id, incoming)
         elif isinstance(event, h2.events.StreamReset):
             self._incoming.pop(event.stream_id, None)
+            self._held.pop(event.stream_id, None)
             self._answering.discard(event.stream_id)
             self._unsent.pop(event.stream_id, None)
         elif isinstance(event, h2.events.WindowUpdated):
@@ -134,7 +164,7 @@ class Connection(asyncio.Protocol):
 
     def _answer(self, stream: int, incoming: _Incoming) -> None:
         self._answering.add(stream)
-        response = self._respond(self._certificate, incoming.headers, bytes(incoming.body))
+        response = self._respond(self._client, incoming.headers, bytes(incoming.body))
         if self._latency:
             asyncio.get_running_loop().call_later(self._latency, self._send_late, stream, response)
         else:
@@ -170,5 +200,5 @@ class Connection(asyncio.Protocol):
         self._close_when_idle()
 
     def _close_when_idle(self) -> None:
-        if self._last_stream is not None and not self._incoming and not self._answering:
+        if self._last_stream is not None and not (self._incoming or self._held or self._answering):
             self._transport.close()

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections import Counter, deque
+from collections import Counter
 from datetime import datetime
 from typing import Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from bramley.clock import Clock
 from bramley.pki import certificates
+from bramley.sandbox.apns.clients import Client, read_client
 from bramley.sandbox.apns.courier import CourierServer, LocalCourier
 from bramley.sandbox.apns.http2 import Connection, Headers, Response
+from bramley.sandbox.apns.moods import Moods, refusal
 from bramley.sandbox.apns.requests import PAYLOAD_LIMIT, Refusal, read_headers, read_payload
 from bramley.sandbox.apns.tokens import Tokens
 from bramley.sandbox.apple_ca import SandboxAppleCA
@@ -28,9 +28,9 @@ _NO_CHECK_TIME: Final = 0x200000
 class APNs:
     """Apple Push Notification service for MDM, as a server on one port and a courier for devices.
 
-    A client must present a certificate of the sandbox's push CA over TLS 1.2 or later and speak HTTP/2. Whether that
-    certificate has expired is judged by `clock`, so that years may pass in a rehearsal: an expired one hears 403
-    BadCertificate. `latency` is how long each answer takes, in seconds.
+    A client must present a certificate of the sandbox's CA over TLS 1.2 or later and speak HTTP/2. Whether that certificate
+    has expired is judged by `clock`, so that years may pass in a rehearsal: an expired one hears 403 BadCertificate, and so
+    do a revoked one and one that is for something else. `latency` is how long each answer takes, in seconds.
     """
 
     def __init__(self, ca: SandboxAppleCA, clock: Clock, *, latency: float = 0.0) -> None:
@@ -41,7 +41,8 @@ class APNs:
         self._courier_server = CourierServer(self.tokens, clock)
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
-        self._upsets: deque[Refusal] = deque()
+        self._moods = Moods()
+        self._stalled = False
         self._accepted = 0
         self._opened = 0
         self._refused: Counter[str] = Counter()
@@ -88,6 +89,7 @@ class APNs:
         """An orderly end: GOAWAY with Shutdown, answers to what is under way, then nothing listens."""
         if self._server is not None:
             self._server.close()
+            self.resume_answers()
             self.go_away("Shutdown")
             await asyncio.gather(*(connection.closed.wait() for connection in self._connections))
             await self._server.wait_closed()
@@ -103,30 +105,58 @@ class APNs:
         for connection in list(self._connections):
             connection.abort()
 
+    def stall(self) -> None:
+        """Takes requests and answers none, nor delivers what they bring, until `resume_answers`."""
+        self._stalled = True
+        for connection in list(self._connections):
+            connection.stall()
+
+    def resume_answers(self) -> None:
+        """Answers what came meanwhile, in its order, and everything after it."""
+        self._stalled = False
+        for connection in list(self._connections):
+            connection.resume()
+
     def refuse_next(self, reason: str, count: int = 1, *, retry_after: int | None = None) -> None:
         """The next `count` valid pushes are refused for `reason`, one of APNs' own words: Apple having a bad day."""
-        self._upsets.extend([Refusal(reason, retry_after=retry_after)] * count)
+        self._moods.refuse_next(refusal(reason, self._clock.now(), retry_after), count)
+
+    def refuse_token(self, token: bytes, reason: str | None, *, retry_after: int | None = None) -> None:
+        """Every valid push to the token is refused for `reason`; None ends that. With a 410 the time told is now."""
+        self._moods.refuse_token(token, None if reason is None else refusal(reason, self._clock.now(), retry_after))
+
+    def refuse_topic(self, topic: str, reason: str | None, *, retry_after: int | None = None) -> None:
+        """Likewise for every token of the topic."""
+        self._moods.refuse_topic(topic, None if reason is None else refusal(reason, self._clock.now(), retry_after))
+
+    def revoke(self, certificate: str | int) -> None:
+        """Pushes with this certificate, named by SHA-256 (hexadecimal) or serial number, hear 403 BadCertificate from now on."""
+        self._moods.revoke(certificate)
 
     def _connect(self) -> Connection:
         self._opened += 1
-        return Connection(self._respond, latency=self.latency, body_limit=PAYLOAD_LIMIT, connections=self._connections)
+        return Connection(
+            lambda certificate: read_client(certificate, self._ca.intermediate),
+            self._respond,
+            latency=self.latency,
+            body_limit=PAYLOAD_LIMIT,
+            connections=self._connections,
+            stalled=self._stalled,
+        )
 
-    def _respond(self, certificate: x509.Certificate, headers: Headers, body: bytes) -> Response:
+    def _respond(self, client: Client, headers: Headers, body: bytes) -> Response:
         now = self._clock.now()
-        uid = certificate.subject.get_attributes_for_oid(NameOID.USER_ID)
-        topic = uid[0].value if len(uid) == 1 and isinstance(uid[0].value, str) else None
-        if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        if not client.is_valid(now) or self._moods.is_revoked(client):
             return self._refuse(Refusal("BadCertificate"))
-        notification = read_headers(headers, certificate_topic=topic, now=now)
+        notification = read_headers(headers, certificate_topic=client.topic, now=now)
         if isinstance(notification, Refusal):
             return self._refuse(notification)
         payload = read_payload(body)
         if isinstance(payload, Refusal):
             return self._refuse(payload, notification.apns_id)
-        if self._upsets:
-            return self._refuse(self._upsets.popleft(), notification.apns_id)
-        if (refusal := self.tokens.accept(notification, payload)) is not None:
-            return self._refuse(refusal, notification.apns_id)
+        refused = self._moods.refusal(notification) or self.tokens.accept(notification, payload)
+        if refused is not None:
+            return self._refuse(refused, notification.apns_id)
         self._accepted += 1
         return Response(200, (("apns-id", notification.apns_id),))
 

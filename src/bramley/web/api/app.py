@@ -19,16 +19,14 @@ from litestar.types import ASGIApp as LitestarApp
 
 import bramley
 from bramley.errors import BramleyError
-from bramley.model.events import EventKind
-from bramley.operations import admins
 from bramley.operations.live import Live
 from bramley.web import answers
 from bramley.web.addresses import origin
-from bramley.web.api import certificates, devices, enrollment, events
+from bramley.web.api import certificates, devices, enrollment, events, push, push_requests, waves
 from bramley.web.api.views import ErrorView
 from bramley.web.asgi import ASGIApp
-from bramley.web.limits import Gate, Limit
 from bramley.web.log import shown
+from bramley.web.sign_in import SignIn
 
 PATH = "/api/v1"
 
@@ -38,16 +36,17 @@ AnyConnection: TypeAlias = ASGIConnection[Any, Any, Any, Any]
 log = structlog.get_logger("bramley.web.api")
 
 
-def create_api(live: Live, gate: Gate) -> ASGIApp:
+def create_api(live: Live, sign_in: SignIn) -> ASGIApp:
     """The application for everything under /api/."""
 
     def provide_live() -> Live:
         return live
 
+    nouns = (devices, certificates, push, push_requests, waves, enrollment, events)
     application = Litestar(
-        [Router(PATH, route_handlers=[*devices.HANDLERS, *certificates.HANDLERS, *enrollment.HANDLERS, *events.HANDLERS])],
+        [Router(PATH, route_handlers=[handler for noun in nouns for handler in noun.HANDLERS])],
         dependencies={"live": Provide(provide_live, sync_to_thread=False)},
-        middleware=[DefineMiddleware(BearerToken, live=live, gate=gate, exclude=f"^{PATH}/openapi.json$")],
+        middleware=[DefineMiddleware(BearerToken, sign_in=sign_in, exclude=f"^{PATH}/openapi.json$")],
         exception_handlers={BramleyError: _explain, HTTPException: _explain_http, Exception: _explain_unexpected},
         request_max_body_size=live.installation.settings.limits.api_bytes,
         response_cache_config=ResponseCacheConfig(default_expiration=None),
@@ -66,25 +65,19 @@ def create_api(live: Live, gate: Gate) -> ASGIApp:
 
 
 class BearerToken(AbstractAuthenticationMiddleware):
-    """Lets in whoever holds an admin token (RFC 6750 2.1); the actor of what follows is `admin:NAME`.
+    """Lets in whoever holds an admin token (RFC 6750 2.1); the actor of what follows is `admin:NAME`."""
 
-    A right token is never held up by the wrong ones that came from the same address.
-    """
-
-    def __init__(self, app: LitestarApp, live: Live, gate: Gate, exclude: str) -> None:
+    def __init__(self, app: LitestarApp, sign_in: SignIn, exclude: str) -> None:
         super().__init__(app, exclude=exclude)
-        self._live, self._gate = live, gate
+        self._sign_in = sign_in
 
     async def authenticate_request(self, connection: AnyConnection) -> AuthenticationResult:
         scheme, _space, token = connection.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer" or not token:
             raise NotAuthorizedException("Expected an admin token: Authorization: Bearer TOKEN.")
-        admin = await admins.authorize(self._live.installation, token.strip())
+        sender = origin(connection.client.host if connection.client else "")
+        admin = await self._sign_in.admit(token.strip(), sender)
         if admin is None:
-            sender = origin(connection.client.host if connection.client else "")
-            self._gate.require(Limit.SIGN_IN_ADDRESS, sender)
-            self._gate.take(Limit.SIGN_IN_ADDRESS, sender)
-            await self._live.refusals.record(EventKind.ADMIN_REFUSED, "unknown-token", actor="admin:")
             raise NotAuthorizedException("This admin token is not known here.")
         return AuthenticationResult(user=admin, auth=f"admin:{admin.name}")
 
@@ -94,9 +87,8 @@ def _explain(_request: AnyRequest, error: BramleyError) -> Response[ErrorView]:
     headers = {name.decode(): value.decode() for name, value in answers.retry_after(error, status)}
     if status >= 500:
         log.error("request failed", error=str(error), kind=type(error).__name__)
-    if status == 500:
-        return Response(ErrorView(error="Something went wrong here.", advice="The server's log says what."), status_code=500)
-    return Response(ErrorView(error=error.message, advice=error.advice), status_code=status, headers=headers)
+    message, advice = answers.operator_words(error, status)
+    return Response(ErrorView(error=message, advice=advice), status_code=status, headers=headers)
 
 
 def _explain_http(_request: AnyRequest, error: HTTPException) -> Response[ErrorView]:
@@ -112,4 +104,5 @@ def _explain_http(_request: AnyRequest, error: HTTPException) -> Response[ErrorV
 
 def _explain_unexpected(_request: AnyRequest, error: Exception) -> Response[ErrorView]:
     log.error("request failed", traceback=shown(error))
-    return Response(ErrorView(error="Something went wrong here.", advice="The server's log says what."), status_code=500)
+    message, advice = answers.UNTOLD
+    return Response(ErrorView(error=message, advice=advice), status_code=500)

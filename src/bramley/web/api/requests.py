@@ -17,7 +17,9 @@ from msgspec import Meta
 from bramley.mdm.commands import REQUESTS, read_raw
 from bramley.mdm.commands import Request as CommandRequest
 from bramley.model.admins import AdminToken
+from bramley.model.push import Route
 from bramley.operations.errors import Invalid
+from bramley.pki.pairs import LARGEST
 
 AdminRequest = Request[AdminToken, str, State]
 """A request that has been let in: `auth` is the actor, `admin:NAME`."""
@@ -57,6 +59,95 @@ class LinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     udid: Annotated[str, Meta(min_length=1, max_length=255)] | None = None
 
 
+_MOST_FILES: Final = 4
+_LINE: Final = r"^[^\x00-\x1f\x7f]*$"
+"""Text without control characters, of which some databases cannot hold all."""
+
+Topic = Annotated[str, Meta(min_length=1, max_length=255, pattern=_LINE, description="may be left out where there is only one")]
+_Account = Annotated[str, Meta(max_length=255, pattern=_LINE, description="the Apple Account that the certificate belongs to")]
+_Email = Annotated[str, Meta(min_length=3, max_length=255, pattern=_LINE)]
+_Device = Annotated[str, Meta(min_length=1, max_length=512, pattern=_LINE)]
+_File = Annotated[str, Meta(max_length=(LARGEST + 2) // 3 * 4, description="a file in base64")]
+
+
+class PushImportBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A push certificate with its key: PKCS#12, or both as PEM or DER, in one file or several, in any order.
+
+    A certificate by itself is enough where this server made its key. `other_devices` repeats how many devices listen to
+    other topics: without it, a certificate that cannot reach them is refused. A dry run checks, and changes nothing.
+    """
+
+    files: Annotated[list[_File], Meta(min_length=1, max_length=_MOST_FILES)]
+    password: Annotated[str, Meta(max_length=1024)] | None = None
+    other_devices: Annotated[int, Meta(ge=0)] | None = None
+    account: _Account = ""
+    route: Route | None = None
+    dry_run: bool = False
+
+    def __repr__(self) -> str:
+        return f"PushImportBody({len(self.files)} files)"  # never a password or a key
+
+
+class PushRequestBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A request for a push certificate; without `topic` or `further`, the renewal of the only one, or a first one.
+
+    `account` may be left out where it is on record. An open request is given again, unless `new_key` makes another in its
+    place. `reuse_key` renews the one in force with its key.
+    """
+
+    route: Route
+    email: _Email
+    account: _Account = ""
+    country: Annotated[str, Meta(min_length=2, max_length=2)] = "US"
+    topic: Topic | None = None
+    further: bool = False
+    reuse_key: bool = False
+    new_key: bool = False
+
+
+class TopicBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    topic: Topic | None = None
+
+
+class RollbackBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Annotated[str, Meta(min_length=1, max_length=500, pattern=_LINE)]
+    topic: Topic | None = None
+
+
+class AccountBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    account: _Account
+    topic: Topic | None = None
+
+
+class VendorSignBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Somebody else's certificate request, as PEM text or as DER in base64."""
+
+    csr: Annotated[str, Meta(min_length=1, max_length=64 * 1024)]
+
+
+class MdmcertBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`email` is the address that is registered at mdmcert.download, where the answer is mailed to."""
+
+    email: _Email
+    topic: Topic | None = None
+
+
+class MdmcertAnswerBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was mailed: hexadecimal, with any white space."""
+
+    answer: Annotated[str, Meta(min_length=1, max_length=LARGEST)]
+
+
+class WaveBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whom to wake: `devices`, or `all`, which `topic` narrows down. `per_second` is 0 for no limit."""
+
+    devices: Annotated[list[_Device], Meta(min_length=1, max_length=10_000)] | None = None
+    all: bool = False
+    topic: Topic | None = None
+    per_second: Annotated[float, Meta(ge=0)] | None = None
+    label: Annotated[str, Meta(max_length=200, pattern=_LINE)] = ""
+
+
 _FIELDS: Final = ("queries", "payload", "identifier", "managed_only")
 
 
@@ -80,10 +171,27 @@ def command_of(body: CommandBody) -> CommandRequest:
     if missing or not given.keys() <= known.keys():
         raise Invalid(f"Expected {body.request_type} with {', '.join(known) or 'nothing'}; {', '.join(given) or 'nothing'} came.")
     if "payload" in given:
-        given["payload"] = _base64(given["payload"], "payload")
+        given["payload"] = decoded(given["payload"], "payload")
     if "queries" in given:
         given["queries"] = tuple(given["queries"])
     return kind(**given)
+
+
+def files_of(body: PushImportBody) -> list[bytes]:
+    """The files of a body. Raises Invalid for one that is not base64."""
+    return [decoded(file, f"file {position} of {len(body.files)}") for position, file in enumerate(body.files, 1)]
+
+
+def names_of(body: WaveBody) -> list[str] | None:
+    """Whom a wave is for; None for all. Raises Invalid where nobody could tell."""
+    if (body.devices is None) == (not body.all):
+        raise Invalid("Expected either devices or all: true.")
+    return body.devices
+
+
+def csr_of(body: VendorSignBody) -> bytes:
+    """The request that a body brings, PEM or DER. Raises Invalid."""
+    return body.csr.encode() if "-----BEGIN" in body.csr else decoded(body.csr, "csr")
 
 
 def aware(moment: datetime | None, name: str) -> datetime | None:
@@ -96,10 +204,11 @@ def aware(moment: datetime | None, name: str) -> datetime | None:
 
 
 def _plist_bytes(given: str) -> bytes:
-    return given.encode() if given.lstrip().startswith("<") else _base64(given, "plist")
+    return given.encode() if given.lstrip().startswith("<") else decoded(given, "plist")
 
 
-def _base64(given: str, name: str) -> bytes:
+def decoded(given: str, name: str) -> bytes:
+    """What a field holds in base64. Raises Invalid, which repeats nothing of it."""
     try:
         return base64.b64decode(given, validate=True)
     except (binascii.Error, ValueError):

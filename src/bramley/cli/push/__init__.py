@@ -1,0 +1,12 @@
+"""`bramley push`: the push certificate, and pushing with it."""
+
+from __future__ import annotations
+
+from bramley.cli.push import importing, mdmcert, requesting, standing, start, vendor
+from bramley.cli.verbs import noun
+
+app = noun("The push certificate, and pushing with it.")
+for module in (start, standing, requesting, importing):
+    module.register(app)
+app.add_typer(vendor.app, name="vendor")
+app.add_typer(mdmcert.app, name="mdmcert")
