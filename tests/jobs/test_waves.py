@@ -6,13 +6,15 @@ import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from bramley.apple.push.notification import PushResult
+from bramley.apple.push.client import CurlPushClient
+from bramley.apple.push.notification import PushClient, PushResult, PushTarget
 from bramley.jobs.runner import LEASE, MOST_ATTEMPTS, Runner
+from bramley.jobs.sending import Sender
 from bramley.jobs.waves import Waves
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import EventKind
@@ -21,8 +23,11 @@ from bramley.model.kinds import Kind
 from bramley.model.push import Wave, WaveState
 from bramley.operations import pushing, waves
 from bramley.operations.installation import Installation
-from bramley.operations.live import Live
+from bramley.operations.live import Live, PushIdentity
 from bramley.operations.waves import WaveReport
+from bramley.pki import keys
+from bramley.sandbox.apns import APNs
+from bramley.sandbox.apple_ca import SandboxAppleCA
 from bramley.storage import postgres
 from bramley.storage.errors import DiskTrouble
 from bramley.storage.protocols import Store, Tx
@@ -106,6 +111,20 @@ async def test_each_device_is_pushed_to_once_at_the_pace_that_was_asked_for(
     assert (job.state, job.last_error) == (JobState.DONE, "")
     assert await events(live, EventKind.PUSH_WAVE_ENDED) == [{"wave": wave.id, "outcomes": {"delivered": 25}}]
     assert await jobs(live, "push") == []
+
+
+async def test_the_time_that_sending_takes_is_part_of_the_pace(
+    live: Live, runner: Runner, sender: FakeSender, begin: Begin, clock: SetClock
+) -> None:
+    await begin(20)
+
+    async def takes_time() -> None:
+        clock.moment += SECOND * 0.6
+
+    sender.meanwhile = takes_time
+    await turn(runner)
+    (job,) = await jobs(live)
+    assert job.run_at == NOW + SECOND
 
 
 async def test_mere_pacing_is_no_error_however_long_it_takes(live: Live, runner: Runner, begin: Begin, clock: SetClock) -> None:
@@ -203,6 +222,21 @@ class TestStopping:
         await waves.resume(live.installation, wave.id, actor="test")
         assert (await to_the_end(runner, live, wave, clock)).outcomes == {"delivered": 25}
         assert len(await jobs(live)) == 1
+
+    async def test_and_resuming_during_a_turn_leaves_one_job_and_pushes_to_nobody_twice(
+        self, live: Live, runner: Runner, sender: FakeSender, begin: Begin, clock: SetClock
+    ) -> None:
+        wave = await begin(25)
+
+        async def stop_and_resume() -> None:
+            await waves.stop(live.installation, wave.id, actor="test")
+            await waves.resume(live.installation, wave.id, actor="test")
+
+        sender.meanwhile = stop_and_resume
+        await turn(runner)
+        assert [job.state for job in await jobs(live)] == [JobState.READY, JobState.DONE]
+        assert (await to_the_end(runner, live, wave, clock)).outcomes == {"delivered": 25}
+        assert set(sender.times.values()) == {1}
 
     async def test_during_the_last_turn_is_too_late(
         self, live: Live, runner: Runner, sender: FakeSender, begin: Begin, clock: SetClock
@@ -406,6 +440,41 @@ async def test_a_wave_that_was_deleted_ends_its_job(live: Live, sender: FakeSend
     sender.meanwhile = sweep
     assert await handler([gone, job]) == [DONE, DONE]
     assert await waves.listing(live.installation) == []
+
+
+async def test_over_the_wire(live: Live, topic: str, push_key: keys.PrivateKey, clock: SetClock) -> None:
+    """The sender of the server and the stand-in for APNs, which answers in Apple's words; then that is gone."""
+    clock.moment = datetime.now(UTC)  # the only time that TLS libraries know
+    ca = SandboxAppleCA.make(clock.moment)
+    certificate = ca.chain_pem(ca.issue_push_certificate(push_key.public_key(), topic=topic, now=clock.moment))
+    apns = APNs(ca, clock)
+    await apns.start()
+
+    def connect(identity: PushIdentity) -> PushClient:
+        target = PushTarget("127.0.0.1", apns.port, ca.root_pem)
+        week = timedelta(days=7)
+        return CurlPushClient(
+            certificate_pem=certificate, key=push_key, topic=identity.topic, target=target, expiration=week, clock=clock
+        )
+
+    found = await enroll(live.installation, topic, 60)
+    for key in found[1:]:
+        await change(live.installation, key, push_token=apns.tokens.register(topic))
+    token = (await row(live, found[1])).push_token
+    assert token is not None
+    apns.tokens.unregister(token, clock.moment + SECOND)
+    sender = Sender(live, connect)
+    runner = Runner(live.installation.store, clock, {"push-wave": Waves(live, sender)})
+    wave = await waves.start(live.installation, None, per_second=0, actor="test")
+    report = await to_the_end(runner, live, wave, clock)
+    assert report.outcomes == {"delivered": 58, "BadDeviceToken": 1, "Unregistered": 1}
+    assert (apns.accepted, apns.connections_opened) == (58, 1)
+    await apns.stop()
+    wave = await waves.start(live.installation, None, per_second=0, actor="test")
+    await turn(runner)
+    report = await waves.show(live.installation, wave.id)
+    assert (report.left, "APNs cannot be reached: " in report.wave.problem) == (59, True)
+    await sender.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -10,6 +10,7 @@ import pytest
 from bramley.lifecycle.next_step import Mover, next_step
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, LineageID, Policy, Turn, Version, VersionID, VersionState
+from bramley.model.push import Route
 
 GRACE = timedelta(hours=72)
 YEAR = timedelta(days=365)
@@ -37,7 +38,7 @@ def test_every_state_of_every_kind_has_a_next_step(kind: Kind, state: VersionSta
     [
         (Kind.DEVICE_IDENTITY, Mover.SERVER, "renews itself on 2027-05-26"),
         (Kind.HTTPS, Mover.SERVER, "renews itself on 2027-05-26"),
-        (Kind.PUSH, Mover.HUMAN, "renew at identity.apple.com from 2027-05-26"),
+        (Kind.PUSH, Mover.HUMAN, "in force; to be renewed from 2027-05-26"),
         (Kind.ROOT_CA, Mover.HUMAN, "to be replaced from 2027-05-26"),
     ],
 )
@@ -53,7 +54,7 @@ def test_what_is_in_force_and_fresh(kind: Kind, mover: Mover, text: str, now: da
     [
         (Kind.DEVICE_IDENTITY, Mover.DEVICE, "renewal is due since"),
         (Kind.PROFILE_SIGNER, Mover.SERVER, "due; replaced"),
-        (Kind.PUSH, Mover.HUMAN, "renew at identity.apple.com now"),
+        (Kind.PUSH, Mover.HUMAN, "due now. `bramley push request` begins"),
         (Kind.IDENTITY_CA, Mover.HUMAN, "to be replaced now"),
     ],
 )
@@ -68,7 +69,7 @@ def test_what_is_due(kind: Kind, mover: Mover, text: str, now: datetime) -> None
     [
         (Kind.DEVICE_IDENTITY, Mover.HUMAN, "enroll the device again"),
         (Kind.HTTPS, Mover.SERVER, "next start"),
-        (Kind.PUSH, Mover.HUMAN, "same Apple Account"),
+        (Kind.PUSH, Mover.HUMAN, "Renew, not Create"),
         (Kind.ROOT_CA, Mover.HUMAN, "replace it"),
     ],
 )
@@ -93,7 +94,40 @@ def test_an_issued_identity_waits_for_its_device(now: datetime) -> None:
 @pytest.mark.parametrize("turn", Turn)
 def test_what_is_awaited_names_who_is_waited_for(turn: Turn, now: datetime) -> None:
     version = replace(_version(now, VersionState.AWAITING), turn=turn)
-    assert next_step(_lineage(Kind.PUSH, now), version, now, grace=GRACE).mover.value == turn.value
+    assert next_step(_lineage(Kind.HTTPS, now), version, now, grace=GRACE).mover.value == turn.value
+
+
+class TestPush:
+    """The words a person goes by at Apple's page, and the command that comes next."""
+
+    @pytest.mark.parametrize(
+        ("state", "route", "words"),
+        [
+            (VersionState.PLANNED, Route.VENDOR, "`bramley push sign`"),
+            (VersionState.PLANNED, Route.MDMCERT, "`bramley push mdmcert request`"),
+            (VersionState.REQUESTED, Route.MDMCERT, "`bramley push mdmcert decrypt`"),
+            (
+                VersionState.AWAITING,
+                Route.VENDOR,
+                "signed in as it@orchard.example, choose Renew, not Create, for the certificate",
+            ),
+            (VersionState.ACTIVE, Route.PROFILE_MANAGER, "on the Mac with Server.app that it was exported from"),
+            (VersionState.ACTIVE, Route.VENDOR, "`bramley push request` begins"),
+        ],
+    )
+    def test_names_account_topic_and_command(self, state: VersionState, route: Route, words: str, now: datetime) -> None:
+        lineage = replace(_lineage(Kind.PUSH, now), name="com.apple.mgmt.x", owner="it@orchard.example", route=route)
+        step = next_step(lineage, replace(_version(now, state), turn=Turn.HUMAN), now, grace=GRACE)
+        assert (step.mover, words in step.text) == (Mover.HUMAN, True)
+
+    def test_a_first_certificate_is_created(self, now: datetime) -> None:
+        lineage = replace(_lineage(Kind.PUSH, now), name="new:1", owner="it@orchard.example")
+        step = next_step(lineage, _version(now, VersionState.AWAITING), now, grace=GRACE)
+        assert "choose Create" in step.text
+        assert "Renew" not in step.text
+
+    def test_one_on_trial_is_the_servers(self, now: datetime) -> None:
+        assert next_step(_lineage(Kind.PUSH, now), _version(now, VersionState.ISSUED), now, grace=GRACE).mover is Mover.SERVER
 
 
 def test_why_it_was_revoked_is_said(now: datetime) -> None:

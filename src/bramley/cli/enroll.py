@@ -32,13 +32,18 @@ def link(
     udid: Annotated[
         str | None, typer.Option(help="Only for this device, even where it is enrolled already and starts afresh.")
     ] = None,
+    topic: Annotated[
+        str | None, typer.Option(help="The push topic to enroll under, where there are several; else the one that lasts longest.")
+    ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Make an enrollment link, and say how to use it. Its URL is shown this once: only a hash of it is kept."""
     session = Session(ctx)
 
     async def create(installation: Installation) -> tuple[CreatedLink, Sequence[CertificateRow], Sequence[CertificateRow], str]:
-        made = await enrolling.create_link(installation, label=label, uses=uses, expires_in=expires, udid=udid, actor=ACTOR)
+        made = await enrolling.create_link(
+            installation, label=label, uses=uses, expires_in=expires, udid=udid, topic=topic, actor=ACTOR
+        )
         pushes = await certificates.listing(installation, kind=Kind.PUSH, states=_ACTIVE, limit=1)
         roots = await certificates.listing(installation, kind=Kind.ROOT_CA, states=_ACTIVE, limit=1)
         return made, pushes, roots, installation.url
@@ -56,6 +61,7 @@ def link(
                 "label": label,
                 "uses": uses,
                 "udid": udid,
+                "topic": topic,
                 "expires_at": made.link.expires_at,
                 "root_ca_url": root_url,
                 "root_ca_sha256": fingerprint,

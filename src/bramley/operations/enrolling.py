@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from bramley.model import ids
 from bramley.model.enrollments import Challenge, Enrollment, EnrollmentKey, EnrollmentLink, EnrollmentState, Purpose
 from bramley.model.events import Event, EventKind
+from bramley.model.kinds import Kind
+from bramley.operations import records
 from bramley.operations.errors import Invalid, LinkUnusable, NotFound, NotReady
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live, Snapshot
@@ -31,20 +33,32 @@ class CreatedLink:
 
 
 async def create_link(
-    installation: Installation, *, label: str, uses: int, expires_in: timedelta, udid: str | None = None, actor: str
+    installation: Installation,
+    *,
+    label: str,
+    uses: int,
+    expires_in: timedelta,
+    udid: str | None = None,
+    topic: str | None = None,
+    actor: str,
 ) -> CreatedLink:
-    """A link for `uses` devices. With `udid` only that device may use it, even to take its own active enrollment's place."""
+    """A link for `uses` devices. With `udid` only that device may use it, even to take its own active enrollment's place.
+
+    With `topic` they enroll under that push topic, where there are several; NotFound for one without a push certificate.
+    """
     if uses < 1 or (udid is not None and uses != 1):
         raise Invalid("A link is for at least one device, and a link for one UDID is for exactly one.")
     if expires_in <= timedelta(0):
         raise Invalid("A link must expire in the future.")
     now = installation.clock.now()
     token = secrets.token_urlsafe(24)
-    link = EnrollmentLink(ids.fresh(now), link_digest(token), label, now, now + expires_in, uses, udid=udid)
+    link = EnrollmentLink(ids.fresh(now), link_digest(token), label, now, now + expires_in, uses, udid=udid, topic=topic)
 
     def add(tx: Tx) -> None:
+        if topic is not None and records.active(tx, Kind.PUSH, topic) is None:
+            raise NotFound(f"There is no push certificate of {topic}.", advice="`bramley push status` shows every topic.")
         tx.links.add(link)
-        detail = {"link": link.id, "label": label, "uses": uses, "udid": udid}
+        detail = {"link": link.id, "label": label, "uses": uses, "udid": udid, "topic": topic}
         tx.events.append(Event(now, EventKind.LINK_CREATED, actor, detail=detail))
 
     await installation.store.run(add)
@@ -58,7 +72,6 @@ async def profile_for_link(live: Live, token: str) -> bytes:
     """
     installation, snapshot = live.installation, live.current()
     now = installation.clock.now()
-    topic = topic_to_enroll_under(snapshot)
     key = EnrollmentKey(ids.fresh(now))
     issued = new_challenge(key, Purpose.ENROLL, now, timedelta(hours=installation.settings.scep.challenge_hours))
 
@@ -69,13 +82,16 @@ async def profile_for_link(live: Live, token: str) -> bytes:
         require_usable(link, now)
         return link
 
+    # Whoever guesses does not get as far as the one writer.
+    named = (await installation.store.read(find)).topic
+    topic = topic_to_enroll_under(snapshot, named)
+
     def begin(tx: Tx) -> None:
         link = find(tx)
         tx.enrollments.add(Enrollment(key, EnrollmentState.PENDING, now, now, link_id=link.id, topic=topic))
         tx.challenges.add(issued.challenge)
         tx.events.append(Event(now, EventKind.PROFILE_FETCHED, "device:", key, detail={"link": link.id}))
 
-    await installation.store.read(find)  # whoever guesses does not get as far as the one writer
     await installation.store.run(begin)
     return signed_profile(installation, snapshot, issued, topic, now)
 
@@ -118,8 +134,12 @@ def require_usable(link: EnrollmentLink, now: datetime) -> None:
         raise LinkUnusable("This enrollment link is used up.", advice="Ask for a new one.")
 
 
-def topic_to_enroll_under(snapshot: Snapshot) -> str:
-    """Of several topics, the one whose push certificate lasts longest. NotReady where there is none."""
+def topic_to_enroll_under(snapshot: Snapshot, named: str | None = None) -> str:
+    """The topic named; without one, of several topics the one whose push certificate lasts longest. NotReady for none."""
+    if named is not None and named not in snapshot.pushes:
+        raise NotReady(f"No device can enroll under {named}: its push certificate is not in force.")
+    if named is not None:
+        return named
     if not snapshot.pushes:
         raise NotReady("No device can enroll: there is no push certificate yet.", advice="`bramley push import` brings one in.")
     return max(snapshot.pushes.values(), key=lambda push: push.certificate.not_valid_after_utc).topic

@@ -52,8 +52,8 @@ class Snapshot:
 
     @property
     def topics(self) -> frozenset[str]:
-        """The push topics that devices may enroll under."""
-        return frozenset(self.pushes)
+        """The push topics that devices may come with; also one that cannot be pushed to for now, since it is still theirs."""
+        return frozenset(self.pushes) | frozenset(self.unusable)
 
     @property
     def responder(self) -> Responder:

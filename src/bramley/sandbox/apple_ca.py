@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from bramley.pki import certificates, keys
+from bramley.pki.errors import BadCertificate
 from bramley.pki.keys import KeyAlgorithm, PrivateKey, PublicKey
 from bramley.sandbox import kept_files
 from bramley.sandbox.kept_files import UnusableFolder
@@ -76,13 +77,7 @@ class SandboxAppleCA:
 
         Raises UnusableFolder and FolderTrouble.
         """
-        found = {}
-        for name in _FILES:
-            pem, key = kept_files.read(folder / f"{name}.pem"), kept_files.read(folder / f"{name}.key")
-            if (pem is None) != (key is None):
-                raise UnusableFolder(f"{folder} holds only half of a CA, {name}.pem or {name}.key.", advice="Name another.")
-            if pem is not None and key is not None:
-                found[name] = Issuer(certificates.load(pem), kept_files.load_key(key))
+        found = {name: issuer for name in _FILES if (issuer := _kept(folder, name))}
         if found and _FILES[0] not in found:
             raise UnusableFolder(f"{folder} holds CAs without their root, ca.pem.", advice="Name another folder.")
         return cls._complete(found, now)
@@ -170,6 +165,18 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(ip_address(name))
     except ValueError:
         return x509.DNSName(name)
+
+
+def _kept(folder: Path, name: str) -> Issuer | None:
+    pem, key = kept_files.read(folder / f"{name}.pem"), kept_files.read(folder / f"{name}.key")
+    if pem is None and key is None:
+        return None
+    if pem is None or key is None:
+        raise UnusableFolder(f"{folder} holds only half of a CA, {name}.pem or {name}.key.", advice="Name another.")
+    try:
+        return Issuer(certificates.load(pem), kept_files.load_key(key))
+    except BadCertificate as error:
+        raise UnusableFolder(f"{folder / name}.pem cannot be used: {error.message}", advice="Name another folder.") from None
 
 
 def _new_root(now: datetime) -> Issuer:

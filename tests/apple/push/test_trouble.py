@@ -21,8 +21,8 @@ from tests.apple.push.connect_proxy import ConnectProxy, connect_proxy
 
 Make = Callable[..., AbstractAsyncContextManager[CurlPushClient]]
 
-PASSWORD = "p/w@of:the proxy"  # noqa: S105 - a test's
-WRITTEN = "p%2Fw%40of%3Athe%20proxy"
+PASSWORD = "sesame/open@hinges:oiled now"  # noqa: S105 - a test's
+WRITTEN = "sesame%2Fopen%40hinges%3Aoiled%20now"
 SHORT = timedelta(seconds=0.4)
 
 
@@ -62,18 +62,21 @@ async def test_a_cut_in_the_middle_of_two_thousand(apns: APNs, client: CurlPushC
     assert apns.connections_opened == 2
 
 
-async def test_a_second_cut_is_the_result_and_the_next_batch_starts_anew(apns: APNs, client: CurlPushClient, topic: str) -> None:
+async def test_a_connection_that_is_cut_each_time_is_the_result_and_the_next_batch_starts_anew(
+    apns: APNs, client: CurlPushClient, topic: str
+) -> None:
     token = await apns.courier.register(topic)
     apns.stall()
     under_way = asyncio.create_task(client.push([Push(token, "m")] * 20))
-    for opened in (1, 2):
-        await _until(lambda opened=opened: apns.connections_opened == opened and apns._connections)
-        await asyncio.sleep(0.1)
+    while not under_way.done():
         apns.drop_connections()
+        await asyncio.sleep(0.02)
     assert _states(await under_way) == {(0, Action.RETRY)}
+    tried = apns.connections_opened
+    assert 2 <= tried <= 12  # libcurl tries again by itself where a connection ended without an octet
     apns.resume_answers()
     assert _states(await client.push([Push(token, "m")] * 20)) == {(200, Action.DELIVERED)}
-    assert apns.connections_opened == 3
+    assert apns.connections_opened == tried + 1
 
 
 async def test_gone_in_the_middle_of_a_batch_and_back_later(apns: APNs, client: CurlPushClient, topic: str) -> None:
@@ -184,7 +187,7 @@ async def test_a_proxy_that_refuses_is_the_result_and_a_later_batch_may_succeed(
         "http://jo:{}@" + "a" * 300 + ":1",
     ],
 )
-@pytest.mark.parametrize("password", [WRITTEN, PASSWORD, "plain"])
+@pytest.mark.parametrize("password", [WRITTEN, PASSWORD, "sesame"])
 async def test_a_proxys_password_is_in_no_error(
     proxy: str, password: str, apns: APNs, ca: SandboxAppleCA, client_for: Make, topic: str
 ) -> None:
@@ -194,7 +197,7 @@ async def test_a_proxys_password_is_in_no_error(
         (result,) = await client.push([Push(os.urandom(32), "m")])
     assert result.status == 0
     assert result.error
-    assert not [word for word in (password, *password.split("/"), "jo:") if word in repr(result)]
+    assert not [word for word in ("sesame", "open", "hinges", "oiled", "jo:") if word in result.error]
     assert apns.connections_opened == 0
 
 
@@ -208,6 +211,7 @@ async def test_a_proxys_password_is_in_no_error(
         (f"http://jo:{WRITTEN}@[::1]:3128/", "http://[::1]:3128/", "jo", PASSWORD),
         (f"jo:{PASSWORD}@proxy.example", "proxy.example", "jo", PASSWORD),
         ("http://jo:a://b@proxy.example", "http://proxy.example", "jo", "a://b"),
+        ("jo:a://b@proxy.example", "proxy.example", "jo", "a://b"),
         ("socks5h://jo:pw@proxy.example:1080", "socks5h://proxy.example:1080", "jo", "pw"),
     ],
 )

@@ -14,7 +14,7 @@ from bramley.storage import schema
 async def enroll(installation: Installation, topic: str, name: str = "1", **fields: Any) -> EnrollmentKey:
     """An enrolled device that listens to the topic and can be pushed to."""
     now = installation.clock.now()
-    given = {
+    given: dict[str, Any] = {
         "state": EnrollmentState.ACTIVE,
         "push_token": name.encode(),
         "push_magic": "magic",

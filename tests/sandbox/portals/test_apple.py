@@ -103,6 +103,9 @@ def test_a_folder_that_is_something_else(portals: SandboxApple, tmp_path: Path, 
     portals.save(tmp_path / "keys")
     (tmp_path / "keys" / "ca.key").write_bytes(b"nothing")
     refused(tmp_path / "keys", "private key")
+    portals.save(tmp_path / "certificate")
+    (tmp_path / "certificate" / "intermediate.pem").write_bytes(b"nothing")
+    refused(tmp_path / "certificate", "cannot be used")
     with pytest.raises(UnusableFolder, match="in the way"):
         SandboxAppleCA.make(NOW).save(tmp_path / "half")
 

@@ -260,7 +260,7 @@ def test_certificates_of_another_apple_or_for_something_else(
     request.chain = [plain, issuer.certificate, apple.root]
     with pytest.raises(UploadRefused, match="not an MDM vendor certificate"):
         portals.identity.create(ACCOUNT, request.file)
-    small = ec.generate_private_key(ec.SECP256R1()).public_key()
-    request.chain[0] = apple.issue_vendor_certificate(small, organization="x", now=NOW)
-    with pytest.raises(UploadRefused, match="not for an RSA key"):
-        portals.identity.create(ACCOUNT, request.file)
+    for weak in (ec.generate_private_key(ec.SECP256R1()).public_key(), WEAK.public_key()):
+        request.chain[0] = apple.issue_vendor_certificate(weak, organization="x", now=NOW)
+        with pytest.raises(UploadRefused, match="not for an RSA key of 2048"):
+            portals.identity.create(ACCOUNT, request.file)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import unquote
+
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +21,8 @@ class Proxy:
 
 def read_proxy(url: str) -> Proxy:
     """Takes user and password, percent-encoded where need be, out of a proxy's URL. What is left is libcurl's to judge."""
-    scheme, mark, rest = url.rpartition("://") if "://" in url else ("", "", url)
-    credentials, _at, address = rest.rpartition("@")
+    scheme = found[0] if (found := _SCHEME.match(url)) else ""
+    # the last @ ends them: one in a password that was not encoded must not put the rest of it on show
+    credentials, _at, address = url[len(scheme) :].rpartition("@")
     username, _colon, password = credentials.partition(":")
-    return Proxy(scheme + mark + address, unquote(username), unquote(password))
+    return Proxy(scheme + address, unquote(username), unquote(password))

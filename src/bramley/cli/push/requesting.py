@@ -24,9 +24,7 @@ LARGEST = 256 * 1024
 
 AccountOption = Annotated[
     str,
-    typer.Option(
-        metavar="NAME", help="The Apple Account that asks Apple; only it can renew the certificate. Kept on record."
-    ),
+    typer.Option(metavar="NAME", help="The Apple Account that asks Apple; only it can renew the certificate. Kept on record."),
 ]
 EmailOption = Annotated[str, typer.Option(metavar="ADDRESS", help="A mail address, which stands in the request.")]
 CountryOption = Annotated[str, typer.Option(metavar="CC", help="Two letters, which stand in the request.")]

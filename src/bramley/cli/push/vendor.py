@@ -52,9 +52,7 @@ def request(
 @app.command("import", cls=Verb)
 def import_(
     ctx: typer.Context,
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="The certificate from the developer portal (.cer), PEM or DER.")
-    ],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The certificate from the developer portal (.cer), PEM or DER.")],
     key: Annotated[Path | None, typer.Option(metavar="FILE", help="Its private key, where it was not made here.")] = None,
     password_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file whose first line is the key's password.")

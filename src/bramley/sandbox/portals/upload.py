@@ -63,7 +63,7 @@ def _read(file: bytes) -> tuple[str, str, str]:
         content = plistlib.loads(xml, fmt=plistlib.FMT_XML)
     except _BROKEN_PLIST:
         content = None
-    if not xml.lstrip().startswith(b"<?xml") or not isinstance(content, dict):
+    if not isinstance(content, dict):
         raise UploadRefused("The file is not an XML property list in base64.")
     values: list[str] = []
     for key in _KEYS:

@@ -1,0 +1,122 @@
+"""Property lists: configuration profiles, with what their payloads bring; requests for push certificates; messages of devices.
+
+Of payloads only what names things is shown: passwords, challenges and keys never are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from bramley.mdm import plist
+from bramley.mdm.errors import BadMessage
+from bramley.operations.inspection.certificates import of_certificate
+from bramley.operations.inspection.finding import MOST_INSIDE, Finding, Question, What, details, shown
+from bramley.operations.inspection.messages import of_enveloped
+from bramley.operations.inspection.requests import MARK, of_push_request
+from bramley.pki.errors import BadFile
+from bramley.pki.forms import Form, form_of
+from bramley.pki.pieces import take_apart
+
+_CERTIFICATE_PAYLOADS: Final = frozenset({"com.apple.security.root", "com.apple.security.pkcs1", "com.apple.security.pem"})
+_PKCS12_PAYLOAD: Final = "com.apple.security.pkcs12"
+_MDM: Final = "com.apple.mdm"
+_SCEP: Final = "com.apple.security.scep"
+_ACME: Final = "com.apple.security.acme"
+_KEYS_SHOWN: Final = 12
+
+
+def of_plist(data: bytes, question: Question, most: int) -> Finding:
+    """An XML property list of at most `most` bytes."""
+    if MARK in data:
+        return of_push_request(data, question)
+    try:
+        value = plist.loads(data, max_bytes=most)
+    except BadMessage as error:
+        return Finding(What.UNKNOWN, "It begins as XML and is no property list that can be read.", warnings=(error.message,))
+    if isinstance(value, dict) and value.get("PayloadType") == "Configuration":
+        return _of_profile(value, question)
+    found: Mapping[str, Any] = value if isinstance(value, dict) else {}
+    kind = shown(found.get("MessageType"))
+    return Finding(
+        What.PROPERTY_LIST,
+        "A message of MDM, as devices send it." if kind else "A property list that is no profile.",
+        details=details(message_type=kind, keys=", ".join(shown(key, 40) for key in list(found)[:_KEYS_SHOWN])),
+    )
+
+
+def of_binary_plist() -> Finding:
+    """A binary property list, which is not read (see `bramley.mdm.plist`)."""
+    return Finding(
+        What.PROPERTY_LIST,
+        "A property list in its binary form, which is not read here.",
+        warnings=("`plutil -convert xml1 FILE` on a Mac makes XML of it.",),
+    )
+
+
+def _of_profile(profile: Mapping[str, Any], question: Question) -> Finding:
+    content = profile.get("PayloadContent")
+    payloads = [each for each in content if isinstance(each, dict)] if isinstance(content, list) else []
+    encrypted = profile.get("EncryptedPayloadContent")
+    mdm = next((each for each in payloads if each.get("PayloadType") == _MDM), {})
+    inside: tuple[Finding, ...] = ()
+    if isinstance(encrypted, bytes) and form_of(encrypted) is Form.ENVELOPED:
+        inside = (of_enveloped(encrypted, purpose="The payloads of the profile, for one device alone."),)
+    removal = profile.get("RemovalDate")
+    return Finding(
+        What.PROFILE,
+        "Enrolls a device with an MDM server." if mdm else "Configures a device that it is installed on.",
+        owner=shown(profile.get("PayloadOrganization")) or shown(profile.get("PayloadDisplayName")),
+        not_after=removal if isinstance(removal, datetime) else None,
+        details=details(
+            name=shown(profile.get("PayloadDisplayName")),
+            identifier=shown(profile.get("PayloadIdentifier")),
+            encrypted=True if encrypted is not None else None,
+            payloads=_types(payloads),
+            topic=shown(mdm.get("Topic")),
+            server_URL=shown(mdm.get("ServerURL")),
+            check_in_URL=shown(mdm.get("CheckInURL")),
+            SCEP_URL=_scep_url(payloads),
+            ACME_directory=next((shown(each.get("DirectoryURL")) for each in payloads if each.get("PayloadType") == _ACME), None),
+        ),
+        warnings=("Its PayloadContent is no array of payloads.",)
+        if content is not None and not isinstance(content, list)
+        else (),
+        inside=(*inside, *_certificates(payloads, question))[:MOST_INSIDE],
+    )
+
+
+def _types(payloads: Sequence[Mapping[str, Any]]) -> str:
+    kinds = [shown(each.get("PayloadType"), 80) or "(none)" for each in payloads]
+    return ", ".join(
+        f"{kind} ×{kinds.count(kind)}" if kinds.count(kind) > 1 else kind for kind in list(dict.fromkeys(kinds))[:MOST_INSIDE]
+    )
+
+
+def _scep_url(payloads: Sequence[Mapping[str, Any]]) -> str:
+    """The URL without a query, where some servers have a challenge."""
+    content = next((each.get("PayloadContent") for each in payloads if each.get("PayloadType") == _SCEP), None)
+    return shown(content.get("URL")).partition("?")[0] if isinstance(content, dict) else ""
+
+
+def _certificates(payloads: Sequence[Mapping[str, Any]], question: Question) -> list[Finding]:
+    found: list[Finding] = []
+    for payload in payloads:
+        kind, content = payload.get("PayloadType"), payload.get("PayloadContent")
+        if not isinstance(content, bytes) or len(found) >= MOST_INSIDE:
+            continue
+        if kind in _CERTIFICATE_PAYLOADS:
+            found += _in_payload(content, question)
+        elif kind == _PKCS12_PAYLOAD:
+            found.append(Finding(What.PKCS12, "An identity that the profile brings along.", details=details(locked=True)))
+    return found
+
+
+def _in_payload(content: bytes, question: Question) -> list[Finding]:
+    try:
+        pieces = take_apart(content)
+    except BadFile as error:
+        return [Finding(What.UNKNOWN, "A payload that should hold a certificate.", warnings=(error.message,))]
+    certificates = [of_certificate(piece.content, question.now) for piece in pieces if piece.form is Form.CERTIFICATE]
+    return certificates or [Finding(What.UNKNOWN, f"A payload that should hold a certificate; it holds {pieces[0].form}.")]
