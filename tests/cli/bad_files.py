@@ -1,4 +1,4 @@
-"""Files that people give by mistake, made at test time, each a push certificate but for one fault or something else altogether."""
+"""Files that people give by mistake, made at test time: push certificates with one fault each, and other things altogether."""
 
 from __future__ import annotations
 

@@ -52,8 +52,8 @@ def arguments(row: Bad, folder: Path) -> list[object]:
     return [*given, "--password-file", folder / f"{row.password}.txt"] if row.password else given
 
 
-def skip_where_root_reads_all(row: Bad) -> None:
-    if "unreadable.pem" in row.files and os.geteuid() == 0:
+def skip_where_root_reads_all(*files: str) -> None:
+    if "unreadable.pem" in files and os.geteuid() == 0:
         pytest.skip("root may read every file")
 
 
@@ -62,7 +62,7 @@ def test_a_wrong_file_gets_one_clear_error_and_changes_nothing(
     name: str, folder: Path, untouched: Path, before: list[str], run: Run
 ) -> None:
     row = ROWS[name]
-    skip_where_root_reads_all(row)
+    skip_where_root_reads_all(*row.files)
     ended = run("push", "import", *arguments(row, folder), "--data", untouched)
     assert (ended.code, ended.out) == (2, "")
     error, *advice = ended.err.splitlines()

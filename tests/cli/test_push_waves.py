@@ -221,7 +221,7 @@ def test_what_is_detached_goes_on_alone(run: Run, fleet: Path) -> None:
     (wave,) = listed(run, fleet)
     assert (wave["state"], wave["total"], wave["per_second"]) == ("running", 1, 50.0)
     with serving(fleet):
-        assert run("push", "wave-resume", wave["wave"], "--data", fleet).code == 0
+        once(fleet, "waves WHERE state = 'done'", lambda: None).join()
     refused = run("push", "wave-resume", wave["wave"], "--data", fleet)
     assert refused.code == 2
     assert "has tried every device" in refused.err

@@ -128,7 +128,7 @@ def _opened(start: Start, run: Run, folder: Path, *options: str) -> tuple[Any, R
     )
     assert server.line()["event"] == "first-start"
     server.line()
-    imported = run("push", "import", "--certificate", apple["certificate"], "--key", apple["key"], "--data", data, "--json")
+    imported = run("push", "import", apple["certificate"], apple["key"], "--data", data, "--json")
     assert imported.json["topic"] == apple["topic"]
     (root,) = run("certs", "list", "--kind", "root-ca", "--data", data, "--json").json
     (folder / "root.pem").write_text(run("certs", "show", root["id"], "--pem", "--data", data).out)

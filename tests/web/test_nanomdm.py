@@ -114,10 +114,10 @@ async def test_a_certificate_twice_is_400_and_one_that_ends_sooner_too(world: Wo
     assert "is here already" in (await through_nanomdm(world, files)).json()["error"]
 
     world.clock.moment -= timedelta(days=5)
-    assert "no later than the one in force" in (await through_nanomdm(world, maker.files())).json()["error"]
+    assert "than the one in force" in (await through_nanomdm(world, maker.files())).json()["error"]
 
 
-@pytest.mark.parametrize(("limit", "size"), [(1024 * 1024, 1024 * 1024 + 1), (2048, 2049)])
+@pytest.mark.parametrize(("limit", "size"), [(1024 * 1024, 50_000_000), (1024 * 1024, 1024 * 1024 + 1), (2048, 2049)])
 async def test_too_much_is_413(world: World, limit: int, size: int) -> None:
     configure(world, limits=Limits(api_bytes=max(limit, 2048)))
 
@@ -151,7 +151,7 @@ async def test_whoever_is_not_signed_in_is_401_and_nothing_is_read(world: World,
     headers = {} if header is None else {"Authorization": header.replace("TOKEN", world.admin_token)}
     before = await stored(world)
 
-    for method, content in (("PUT", b"".join(maker.files())), ("PUT", b"x" * 50_000_000), ("GET", b"")):
+    for method, content in (("PUT", b"".join(maker.files())), ("PUT", b"x" * 2_000_000), ("GET", b"")):
         answer = await world.http.request(method, f"{NANOMDM}?topic={TOPIC}", content=content, headers=headers)
         assert answer.status_code == 401
         assert answer.headers["www-authenticate"].startswith("Basic ")
@@ -180,7 +180,13 @@ async def test_guesses_are_written_down_and_limited_together_with_those_at_the_a
 
 @pytest.mark.parametrize(
     ("query", "status"),
-    [("", 400), ("?topic=", 400), ("?topic=a&topic=b", 400), ("?topic=com.apple.mgmt.External.none", 404), ("?topic=%00%ff", 404)],
+    [
+        ("", 400),
+        ("?topic=", 400),
+        ("?topic=a&topic=b", 400),
+        ("?topic=com.apple.mgmt.External.none", 404),
+        ("?topic=%00%ff", 404),
+    ],
 )
 async def test_a_topic_that_is_not_here_is_not_told(world: World, query: str, status: int) -> None:
     answer = await world.http.get(NANOMDM + query, auth=("nanomdm", world.admin_token))

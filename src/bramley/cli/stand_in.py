@@ -74,7 +74,7 @@ def _announce(output: Output, apns: APNs, host: str, ca_file: Path, issued: Issu
     output.line(f"  BRAMLEY_PUSH_HOST={host} BRAMLEY_PUSH_PORT={apns.port} BRAMLEY_PUSH_CA_FILE={ca_file}")
     if issued:
         output.line(f"Push certificate of {issued.topic}:")
-        output.line(f"  bramley push import {issued.certificate} --key {issued.key}")
+        output.line(f"  bramley push import {issued.certificate} {issued.key}")
 
 
 def open_ca(folder: Path, now: datetime) -> SandboxAppleCA:

@@ -87,8 +87,9 @@ def is_text(data: bytes) -> bool:
 
 
 def is_pem(data: bytes) -> bool:
-    """Whether it has a line that begins a block of PEM."""
-    return b"-----BEGIN" in data
+    """Whether it is text with a mark of PEM in it; a file of zeros and ones may enclose one too, as a .zip does."""
+    at = min((at for at in (data.find(b"-----BEGIN"), data.find(b"-----END")) if at >= 0), default=-1)
+    return at >= 0 and b"\0" not in data[:at]
 
 
 def form_of_der(data: bytes) -> Form:

@@ -7,7 +7,6 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -21,7 +20,7 @@ from tests.apple.push.connect_proxy import ConnectProxy, connect_proxy
 
 Make = Callable[..., AbstractAsyncContextManager[CurlPushClient]]
 
-PASSWORD = "sesame/open@hinges:oiled now"  # noqa: S105 - a test's
+PASSWORD = "sesame/open@hinges:oiled now"
 WRITTEN = "sesame%2Fopen%40hinges%3Aoiled%20now"
 SHORT = timedelta(seconds=0.4)
 
@@ -163,15 +162,14 @@ async def test_a_proxy_that_refuses_is_the_result_and_a_later_batch_may_succeed(
     status: int, apns: APNs, ca: SandboxAppleCA, client_for: Make, topic: str
 ) -> None:
     token = await apns.courier.register(topic)
-    async with connect_proxy(refuse=status) as proxy:
-        async with client_for(0, target=_through(proxy, ca, apns.port)) as client:
-            results = await client.push([Push(token, "m")] * 10)
-            assert _states(results) == {(0, Action.RETRY)}
-            assert {result.failed_at for result in results} == {Stage.PROXY}
-            assert all(str(status) in str(result.error) for result in results)
-            assert apns.connections_opened == 0
-            proxy._refuse = 0
-            assert _states(await client.push([Push(token, "m")] * 10)) == {(200, Action.DELIVERED)}
+    async with connect_proxy(refuse=status) as proxy, client_for(0, target=_through(proxy, ca, apns.port)) as client:
+        results = await client.push([Push(token, "m")] * 10)
+        assert _states(results) == {(0, Action.RETRY)}
+        assert {result.failed_at for result in results} == {Stage.PROXY}
+        assert all(str(status) in str(result.error) for result in results)
+        assert apns.connections_opened == 0
+        proxy._refuse = 0
+        assert _states(await client.push([Push(token, "m")] * 10)) == {(200, Action.DELIVERED)}
 
 
 @pytest.mark.parametrize(
@@ -211,6 +209,7 @@ async def test_a_proxys_password_is_in_no_error(
         (f"http://jo:{WRITTEN}@[::1]:3128/", "http://[::1]:3128/", "jo", PASSWORD),
         (f"jo:{PASSWORD}@proxy.example", "proxy.example", "jo", PASSWORD),
         ("http://jo:a://b@proxy.example", "http://proxy.example", "jo", "a://b"),
+        ("jo:pw@", "http://", "jo", "pw"),
         ("jo:a://b@proxy.example", "proxy.example", "jo", "a://b"),
         ("socks5h://jo:pw@proxy.example:1080", "socks5h://proxy.example:1080", "jo", "pw"),
     ],

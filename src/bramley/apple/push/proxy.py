@@ -25,4 +25,6 @@ def read_proxy(url: str) -> Proxy:
     # the last @ ends them: one in a password that was not encoded must not put the rest of it on show
     credentials, _at, address = url[len(scheme) :].rpartition("@")
     username, _colon, password = credentials.partition(":")
-    return Proxy(scheme + address, unquote(username), unquote(password))
+    # credentials alone must fail as the URL of a proxy rather than pass for none
+    shown = scheme + address or ("http://" if url else "")
+    return Proxy(shown, unquote(username), unquote(password))

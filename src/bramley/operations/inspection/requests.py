@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bramley.apple.push_certificate import PushCertificateError, RequestRefused, read_request, verify_request
+from bramley.apple.push_certificate import PushCertificateError, SignedRequest, read_request, verify_request
 from bramley.operations.inspection.certificates import of_certificate
 from bramley.operations.inspection.finding import MOST_INSIDE, Finding, Question, What, details, shown
 from bramley.pki import certificates, csr, keys, names
@@ -54,12 +56,11 @@ def of_push_request(data: bytes, question: Question) -> Finding:
     except PushCertificateError as error:
         return Finding(What.PUSH_REQUEST, purpose, warnings=(error.message,))
     warnings: tuple[str, ...] = ()
-    verdict, broken = "good, up to Apple's root", False
+    broken = not _signature_holds(signed)
     try:
         verify_request(signed, roots=question.roots, now=question.now)
     except PushCertificateError as error:
-        warnings, broken = (f"Apple would refuse it. {error.message}",), isinstance(error, RequestRefused)
-        verdict = "broken" if broken else "not judged"
+        warnings = (f"Apple would refuse it. {error.message}",)
     vendor = signed.chain[0] if signed.chain else None
     return Finding(
         What.PUSH_REQUEST,
@@ -68,7 +69,11 @@ def of_push_request(data: bytes, question: Question) -> Finding:
         not_after=vendor.not_valid_after_utc if vendor else None,
         details=details(
             signed_by=shown(names.text(vendor.subject)) if vendor else None,
-            signature=verdict,
+            signature="broken"
+            if broken
+            else "good; what Apple checks besides is not"
+            if warnings
+            else "good, up to Apple's root",
         ),
         warnings=warnings,
         inside=(
@@ -77,6 +82,18 @@ def of_push_request(data: bytes, question: Question) -> Finding:
         ),
         broken=broken,
     )
+
+
+def _signature_holds(signed: SignedRequest) -> bool:
+    """Whether the vendor's key signed this request, whatever that vendor is worth."""
+    try:
+        key = signed.chain[0].public_key()
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signed.signature, signed.csr.public_bytes(Encoding.DER), padding.PKCS1v15(), hashes.SHA256())
+            return True
+    except (InvalidSignature, ValueError, UnsupportedAlgorithm, IndexError):
+        pass
+    return False
 
 
 def of_revocation_list(der: bytes, now: datetime) -> Finding:
