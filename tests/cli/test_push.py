@@ -7,7 +7,7 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,13 @@ class TestByTheOwnVendorCertificate:
         )
         assert push("sign", "--csr", "their.csr", "--output", "their.plist").code == 0
         portals.identity.sign_up("it@pear.example")
-        assert portals.identity.create("it@pear.example", Path("their.plist").read_bytes())
+        certificate = portals.identity.create("it@pear.example", Path("their.plist").read_bytes())
+        assert (
+            b"PUBLIC KEY"
+            in subprocess.run(
+                ["openssl", "x509", "-noout", "-pubkey"], input=certificates.pem(certificate), capture_output=True, check=True
+            ).stdout
+        )
 
     @pytest.mark.parametrize(
         ("arguments", "words"),
@@ -251,9 +257,7 @@ class TestStanding:
         assert (shown.code, "nothing is wrong" in shown.out) == (0, True)
 
 
-def test_secrets_stay_out_of_what_is_printed(
-    push: Run, run: Run, data: Path, environment: Mapping[str, str] | None = None
-) -> None:
+def test_secrets_stay_out_of_what_is_printed(push: Run, run: Run, data: Path) -> None:
     shown = push("request", "--email", EMAIL, "--account", ACCOUNT, "--output", "push.csr", "--json")
     told = shown.out + shown.err + Path("push.csr").read_text() + run("events", "--data", data, "--json").out
     assert "PRIVATE" not in told
