@@ -20,7 +20,7 @@ import pytest
 
 from bramley.apple.push.notification import PushResult
 from bramley.apple.push.reasons import Action
-from bramley.cli import wave_progress
+from bramley.cli.push import wave_progress
 from bramley.clock import SystemClock
 from bramley.jobs.runner import Runner
 from bramley.jobs.waves import Waves
@@ -30,7 +30,7 @@ from bramley.model.lineages import Policy, VersionState
 from bramley.operations import records
 from bramley.operations.installation import open_installation
 from bramley.operations.live import Live
-from bramley.operations.wave_turns import Obstacle
+from bramley.operations.pushing import Obstacle
 from bramley.pki import keys
 from bramley.sandbox.apple_ca import SandboxAppleCA
 from bramley.settings import Settings

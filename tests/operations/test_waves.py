@@ -21,7 +21,7 @@ from bramley.operations import pushing, wave_turns, waves
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live
-from bramley.operations.wave_turns import Obstacle
+from bramley.operations.pushing import Lookout, Obstacle
 from tests.conftest import NOW, SetClock
 from tests.contract.kit import id_of
 from tests.jobs.kit import change, enroll
@@ -285,9 +285,9 @@ async def test_what_stands_in_the_way(live: Live, topic: str, fields: dict[str, 
     (key,) = await enroll(live.installation, topic, 1)
     await change(live.installation, key, **fields)
     await live.installation.store.run(lambda tx: pushing.pause(tx, "paused", "BadCertificate", now=NOW))
-    look: Callable[[Any], Any] = lambda tx: wave_turns.Lookout(tx).obstacle(tx.enrollments.get(key))  # noqa: E731
+    look: Callable[[Any], Any] = lambda tx: Lookout(tx).obstacle(tx.enrollments.get(key))  # noqa: E731
     assert await live.installation.store.read(look) is obstacle
     unknown = EnrollmentKey("never heard of")
-    assert wave_turns.Obstacle.NOT_ENROLLED is await live.installation.store.read(
-        lambda tx: wave_turns.Lookout(tx).obstacle(tx.enrollments.get(unknown))
+    assert Obstacle.NOT_ENROLLED is await live.installation.store.read(
+        lambda tx: Lookout(tx).obstacle(tx.enrollments.get(unknown))
     )

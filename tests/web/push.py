@@ -19,7 +19,8 @@ from bramley.storage.protocols import Tx
 from bramley.web.app import Application
 from tests.web.world import TOPIC, URL, World
 
-CERTIFICATES = "/api/v1/push/certificates"
+PUSH = "/api/v1/push"
+CERTIFICATES = f"{PUSH}/certificates"
 NANOMDM = "/v1/pushcert"
 
 
@@ -42,6 +43,13 @@ class Maker:
 def key_pem(key: keys.PrivateKey, password: str | None = None) -> bytes:
     encryption = BestAvailableEncryption(password.encode()) if password else NoEncryption()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, encryption)
+
+
+async def call(world: World, method: str, path: str, body: object = None, status: int = 200) -> Any:
+    """The JSON of an answer under /push that has this status."""
+    answer = await world.http.request(method, PUSH + path, json=body, headers=world.as_admin)
+    assert answer.status_code == status, answer.text
+    return answer.json()
 
 
 async def through_api(world: World, files: list[bytes], **terms: Any) -> httpx2.Response:

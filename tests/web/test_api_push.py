@@ -1,4 +1,4 @@
-"""Push certificates and waves through the API: what comes in, what is refused, and how either is told."""
+"""Push certificates through the API: what comes in, what is refused, and how either is told."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import base64
 import importlib
 import pkgutil
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import httpx2
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -21,8 +19,7 @@ import bramley.pki
 from bramley.apple.push_certificate import PushCertificateError
 from bramley.errors import BramleyError
 from bramley.model.events import EventKind
-from bramley.model.kinds import Kind
-from bramley.operations import pushing, records
+from bramley.operations import pushing
 from bramley.operations.errors import LinkUnusable, OperationError
 from bramley.operations.push import requests, vendor
 from bramley.pki import certificates, csr, keys, names, pkcs12
@@ -31,14 +28,12 @@ from bramley.pki.pkcs12 import Bundle
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
 from bramley.sandbox.portals import MdmcertServer, SandboxApple
 from bramley.settings.tree import Apple, Mdmcert
-from bramley.storage.protocols import Tx
 from bramley.web import answers
 from bramley.web.api.requests import PushImportBody
 from tests.jobs.kit import enroll
-from tests.web.push import CERTIFICATES, Maker, configure, key_pem, stored, through_api, through_nanomdm
+from tests.web.push import CERTIFICATES, PUSH, Maker, call, configure, key_pem, stored, through_api, through_nanomdm
 from tests.web.world import TOPIC, World
 
-PUSH = "/api/v1/push"
 ACCOUNT = "mdm@orchard.example"
 ASKED = {"route": "vendor", "account": ACCOUNT, "email": ACCOUNT}
 
@@ -60,12 +55,6 @@ def portals(apple: SandboxAppleCA, world: World, tmp_path: Any) -> SandboxApple:
     return made
 
 
-async def call(world: World, method: str, path: str, body: object = None, status: int = 200) -> Any:
-    answer = await world.http.request(method, PUSH + path, json=body, headers=world.as_admin)
-    assert answer.status_code == status, answer.text
-    return answer.json()
-
-
 async def topics(world: World) -> dict[str | None, dict[str, Any]]:
     return {each["topic"]: each for each in await call(world, "GET", "/certificates")}
 
@@ -84,7 +73,7 @@ class TestImport:
         await enroll(world.installation, TOPIC, 2)
         await enroll(world.installation, "com.apple.mgmt.External.stray", 1, first=10)
         before = (await topics(world))[TOPIC]
-        told = (await through_api(world, maker.files(), account=ACCOUNT, route="vendor")).json()
+        told = (await through_api(world, maker.files(), account=f" {ACCOUNT} ", route="vendor")).json()
 
         found = await topics(world)
 
@@ -178,7 +167,7 @@ class TestImport:
             ("two keys", "different ones"),
             ("vendor", "vendor certificate"),
             ("expired", "expired on"),
-            ("broken", "cannot be read"),
+            ("broken", "that are neither"),
             ("empty", "holds nothing"),
         ],
     )
@@ -483,63 +472,6 @@ class TestKeeping:
         assert {each["enrolled_by"] for each in lost["devices"]} == {"device enrollment"}
 
 
-class TestWaves:
-    async def test_one_is_started_shown_stopped_and_resumed(self, world: World) -> None:
-        await enroll(world.installation, TOPIC, 3)
-
-        started = await call(world, "POST", "/waves", {"all": True, "per_second": 2, "label": "rollout"}, 202)
-        path = f"/waves/{started['id']}"
-
-        assert (started["state"], started["total"], started["left"], started["outcomes"]) == ("running", 3, 3, {})
-        assert (started["label"], started["per_second"], started["created_by"]) == ("rollout", 2.0, "admin:first")
-        assert started["eta"] == "2026-11-24T12:00:01.500000Z"
-        assert await call(world, "GET", path) == started
-        stopped = await call(world, "POST", f"{path}/stop")
-        assert (stopped["state"], stopped["eta"]) == ("stopped", None)
-        assert (await call(world, "POST", f"{path}/resume", None, 202))["state"] == "running"
-        (event, *_) = await world.events(EventKind.PUSH_WAVE_STOPPED)
-        assert event.actor == "admin:first"
-
-    async def test_outcomes_are_counted_and_the_latest_wave_comes_first(self, world: World) -> None:
-        devices = await enroll(world.installation, TOPIC, 3)
-        first = await call(world, "POST", "/waves", {"devices": ["udid 1", devices[2]]}, 202)
-        world.clock.moment += timedelta(seconds=1)
-        second = await call(world, "POST", "/waves", {"all": True, "topic": TOPIC}, 202)
-
-        listed = await call(world, "GET", "/waves")
-
-        assert [each["id"] for each in listed] == [second["id"], first["id"]]
-        assert [each["total"] for each in listed] == [3, 2]
-        assert await call(world, "GET", "/waves?limit=1") == listed[:1]
-
-    @pytest.mark.parametrize(
-        ("path", "body", "status"),
-        [
-            ("", {}, 400),
-            ("", {"all": False}, 400),
-            ("", {"all": True, "devices": ["udid 0"]}, 400),
-            ("", {"devices": []}, 400),
-            ("", {"devices": ["udid 0"], "topic": TOPIC}, 400),
-            ("", {"devices": ["udid 0"] * 10_001}, 400),
-            ("", {"devices": ["none"]}, 404),
-            ("", {"all": True, "topic": "none"}, 409),
-            ("", {"all": True, "per_second": -1}, 400),
-            ("", {"all": True, "per_second": 1e300}, 400),
-            ("", {"all": True, "label": "a\nb"}, 400),
-            ("", {"everybody": True}, 400),
-            ("/none/stop", None, 404),
-            ("/none/resume", None, 404),
-        ],
-    )
-    async def test_what_makes_no_sense_starts_nothing(self, world: World, path: str, body: object, status: int) -> None:
-        await enroll(world.installation, TOPIC, 1)
-
-        assert (await call(world, "POST", f"/waves{path}", body, status))["error"]
-
-        assert await call(world, "GET", "/waves") == []
-        await call(world, "GET", "/waves/none", None, 404)
-
-
 def test_every_error_on_the_way_of_a_push_certificate_has_an_answer() -> None:
     for package in (bramley.apple.push_certificate, bramley.pki):
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
@@ -556,36 +488,3 @@ def test_every_error_on_the_way_of_a_push_certificate_has_an_answer() -> None:
 
     assert wrong == roots | {LinkUnusable}  # which devices alone meet
     assert len(kinds) > 40
-
-
-class TestReadiness:
-    @staticmethod
-    async def warnings(world: World) -> list[str]:
-        await world.live.refresh()
-        answer: httpx2.Response = await world.http.get("/readyz")
-        found: list[str] = answer.json()["warnings"]
-        return found
-
-    async def test_a_paused_topic_deserves_a_look(self, world: World) -> None:
-        now = world.clock.now()
-        await world.installation.store.run(lambda tx: pushing.pause(tx, TOPIC, "BadCertificate", now=now))
-        assert await self.warnings(world) == ["push-topic-paused"]
-        assert TOPIC not in (await world.http.get("/readyz")).text
-
-    async def test_a_certificate_that_has_expired_does(self, world: World) -> None:
-        world.clock.moment = datetime(2027, 11, 1, 0, 0, tzinfo=UTC)
-        assert await self.warnings(world) == []
-        world.clock.moment += timedelta(seconds=1)
-        assert await self.warnings(world) == ["push-certificate-expired"]
-
-    async def test_a_certificate_that_cannot_be_used_does(self, world: World) -> None:
-        await world.installation.store.run(_rename)
-        assert await self.warnings(world) == ["push-certificate", "push-certificate-unusable"]
-
-
-def _rename(tx: Tx) -> None:
-    """Puts the certificate in force in the place of another topic's, as half a backup would."""
-    lineage = tx.lineages.find(Kind.PUSH, TOPIC)
-    assert lineage is not None
-    tx.lineages.update(replace(lineage, name=new_topic()))
-    records.touch(tx)

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
+import shutil
+from asyncio.subprocess import PIPE
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
 
 from bramley.model.events import EventKind
-from bramley.pki import keys
+from bramley.pki import certificates, keys
+from bramley.pki.ca.authority import Authority
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
 from bramley.settings import Limits
 from tests.jobs.kit import enroll
+from tests.web.kit import Start
 from tests.web.push import NANOMDM, Maker, configure, key_pem, stored, through_nanomdm
 from tests.web.world import TOPIC, World
 
@@ -25,6 +31,38 @@ def maker(apple: SandboxAppleCA, world: World, push_key: keys.PrivateKey) -> Mak
 
 def basic(text: str | bytes) -> str:
     return "Basic " + base64.b64encode(text if isinstance(text, bytes) else text.encode()).decode()
+
+
+async def test_curl_brings_it_as_the_pages_of_nanomdm_say(
+    world: World, maker: Maker, start: Start, test_ca: Authority, tmp_path: Path
+) -> None:
+    """`cat push.pem push.key | curl -T - -u nanomdm:KEY …`: chunked, and over a real connection."""
+    curl = shutil.which("curl")
+    if curl is None:
+        pytest.skip("no curl on this machine")
+    root = tmp_path / "root.pem"
+    root.write_bytes(certificates.pem(test_ca.certificate))
+    async with start(world.app.main) as running:
+
+        async def upload(body: bytes, password: str) -> tuple[str, dict[str, str]]:
+            settings = tmp_path / "curlrc"
+            settings.write_text(f'user = "nanomdm:{password}"\n')
+            command = (curl, "-q", "-sS", "-K", settings, "--noproxy", "*", "--cacert", root, "-w", "\n%{http_code}", "-T", "-")
+            url = f"https://localhost:{running.port}{NANOMDM}"
+            process = await asyncio.create_subprocess_exec(*command, url, stdin=PIPE, stdout=PIPE)
+            output, _ = await process.communicate(body)
+            told, _, status = output.decode().rpartition("\n")
+            return status, json.loads(told)
+
+        good = b"".join(maker.files())
+        assert await upload(good, world.admin_token) == ("200", {"topic": TOPIC, "not_after": "2027-11-24T12:00:00Z"})
+        for body, password, expected in (
+            (b"x" * 2_000_000, world.admin_token, "413"),
+            (b"x" * 2_000_000, "wrong", "401"),
+            (b"x", world.admin_token, "400"),
+        ):
+            status, told = await upload(body, password)
+            assert (status, set(told)) == (expected, {"error"})
 
 
 @pytest.mark.parametrize("turn", [1, -1])

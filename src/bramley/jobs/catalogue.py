@@ -11,11 +11,13 @@ from bramley.jobs.renewal import Renewals
 from bramley.jobs.runner import Periodic, Runner
 from bramley.jobs.sending import Sender
 from bramley.jobs.trial import Trials
+from bramley.jobs.waves import Waves
 from bramley.mdm.records import RETIRE_IDENTITIES
 from bramley.mdm.token_update import PUSH
 from bramley.operations.identities import RENEWAL_ANSWERED
 from bramley.operations.live import Live
 from bramley.operations.push.trial import TRIAL
+from bramley.operations.wave_turns import PUSH_WAVE
 
 
 def runner(live: Live, sender: Sender) -> Runner:
@@ -27,6 +29,7 @@ def runner(live: Live, sender: Sender) -> Runner:
         {
             PUSH: Pusher(live, sender),
             TRIAL: Trials(live, sender),
+            PUSH_WAVE: Waves(live, sender),
             RENEWAL_ANSWERED: renewals.answered,
             renewal.RENEW_DUE: renewals.renew_due,
             renewal.RETIRE_SUPERSEDED: renewals.retire_superseded,

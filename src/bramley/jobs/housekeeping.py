@@ -42,12 +42,13 @@ class Housekeeping:
         return [DONE] * len(jobs)
 
     async def sweep(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """Deletes challenges that expired, and jobs that ended, a month ago. Events and certificates are never deleted."""
+        """Deletes challenges that expired, and jobs and waves that ended, a month ago. Events and certificates are never deleted."""
         before = self._live.installation.clock.now() - KEPT
 
         def delete(tx: Tx) -> None:
             tx.challenges.sweep(before)
             tx.jobs.sweep(before)
+            tx.waves.sweep(before)
 
         await self._live.installation.store.run(delete)
         return [DONE] * len(jobs)

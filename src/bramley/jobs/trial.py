@@ -30,8 +30,10 @@ class Trials:
         if tried is None:
             return DONE
         sent = await self._push(tried)
-        now = installation.clock.now()
-        return await installation.store.run(lambda tx: trial.settle(tx, tried, sent, attempts=job.attempts, now=now))
+        now, pace = installation.clock.now(), installation.settings.push.wakes_per_second
+        return await installation.store.run(
+            lambda tx: trial.settle(tx, tried, sent, attempts=job.attempts, per_second=pace, now=now)
+        )
 
     async def _push(self, tried: Candidate) -> list[Sent]:
         """Device after device, until one answer settles it: a dead token does not."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 from uuid import uuid4
 
@@ -83,9 +83,9 @@ def _store(
         tx.events.append(event(EventKind.ENROLLMENT_ACTIVATED, device, now, key=enrollment.key))
 
 
-def leave_push(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
-    """Leaves a push to be sent; many before it is sent are one."""
-    tx.jobs.add(Job(PUSH, run_at=now, created_at=now, args={"enrollment_key": key}, dedup_key=f"{PUSH}:{key}"))
+def leave_push(tx: Tx, key: EnrollmentKey, now: datetime, *, after: timedelta = timedelta()) -> None:
+    """Leaves a push to be sent, at once or after a while; many before it is sent are one."""
+    tx.jobs.add(Job(PUSH, run_at=now + after, created_at=now, args={"enrollment_key": key}, dedup_key=f"{PUSH}:{key}"))
 
 
 def _channel(tx: Tx, enrollment: Enrollment, user: str) -> Enrollment | None:

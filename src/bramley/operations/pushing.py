@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from enum import StrEnum
 
 from bramley.apple.push.client import Push, PushResult
 from bramley.apple.push.reasons import Action, judge
@@ -12,8 +13,9 @@ from bramley.mdm.token_update import leave_push
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
 from bramley.model.jobs import DONE, Outcome
+from bramley.model.kinds import Kind
 from bramley.model.lineages import Version, VersionState
-from bramley.operations import devices
+from bramley.operations import devices, records
 from bramley.operations.installation import Installation
 from bramley.storage.protocols import Tx
 
@@ -22,6 +24,44 @@ LONGEST_WAIT = timedelta(hours=1)
 """Between two attempts to push, unless APNs asks for more."""
 
 _LONGEST_ASKED_FOR = timedelta(days=1)
+
+
+class Obstacle(StrEnum):
+    """Why nothing can be sent to an enrollment now."""
+
+    NOT_ENROLLED = "not enrolled"
+    NO_TOKEN = "no token"  # noqa: S105 - a state, not a secret
+    TOKEN_DEAD = "token dead"  # noqa: S105 - a state, not a secret
+    TOPIC_PAUSED = "topic paused"
+    NO_CERTIFICATE = "no push certificate"
+
+
+_SURMOUNTABLE = frozenset({None, Obstacle.NO_CERTIFICATE})
+"""Without a certificate a push waits for one: another process may have imported it a moment ago."""
+
+
+class Lookout:
+    """Tells who can be pushed to in one transaction, asking once for each topic."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self._topics: dict[str, Obstacle | None] = {}
+
+    def obstacle(self, enrollment: Enrollment | None) -> Obstacle | None:
+        """What stands between us and a push to it; None where nothing does."""
+        if enrollment is None or enrollment.state not in TARGETS:
+            return Obstacle.NOT_ENROLLED
+        if (of_token := token_obstacle(enrollment)) is not None:
+            return of_token
+        topic = enrollment.topic or ""
+        if topic not in self._topics:
+            self._topics[topic] = self._of_topic(topic)
+        return self._topics[topic]
+
+    def _of_topic(self, topic: str) -> Obstacle | None:
+        if self._tx.notes.get(paused_note(topic)) is not None:
+            return Obstacle.TOPIC_PAUSED
+        return Obstacle.NO_CERTIFICATE if records.active(self._tx, Kind.PUSH, topic) is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +87,15 @@ async def request_push(installation: Installation, names: Sequence[str]) -> Sequ
     now = installation.clock.now()
 
     def add(tx: Tx) -> list[Asked]:
-        asked = []
+        asked, lookout = [], Lookout(tx)
         for name in names:
             enrollment = devices.resolve(tx, name)
-            why_not = _why_not(tx, enrollment)
-            if not why_not:
+            obstacle = lookout.obstacle(enrollment)
+            if obstacle in _SURMOUNTABLE:
                 leave_push(tx, enrollment.key, now)
-            asked.append(Asked(name, not why_not, why_not))
+                asked.append(Asked(name, queued=True))
+            else:
+                asked.append(Asked(name, queued=False, why_not=_why_not(tx, enrollment, obstacle)))
         return asked
 
     return await installation.store.run(add)
@@ -61,15 +103,15 @@ async def request_push(installation: Installation, names: Sequence[str]) -> Sequ
 
 def targets(tx: Tx, keys: Sequence[EnrollmentKey]) -> Mapping[EnrollmentKey, Enrollment]:
     """Those of the enrollments that can be pushed to now."""
-    found = (tx.enrollments.get(key) for key in keys)
-    return {e.key: e for e in found if e is not None and not _why_not(tx, e)}
+    found, lookout = (tx.enrollments.get(key) for key in keys), Lookout(tx)
+    return {e.key: e for e in found if e is not None and lookout.obstacle(e) in _SURMOUNTABLE}
 
 
 def reachable(tx: Tx, topic: str) -> list[Enrollment]:
     """The devices of a topic that have a live token, whether the topic is paused or not."""
     found = []
     for state in TARGETS:
-        found += [e for e in devices.each(tx, state, topic=topic) if e.parent is None and not _no_token(e)]
+        found += [e for e in devices.each(tx, state, topic=topic) if e.parent is None and token_obstacle(e) is None]
     return found
 
 
@@ -123,16 +165,19 @@ def pause(tx: Tx, topic: str, reason: str, *, now: datetime) -> None:
         tx.events.append(Event(now, EventKind.PUSH_TOPIC_PAUSED, "job:push", detail={"topic": topic, "reason": reason}))
 
 
-def resume(tx: Tx, topic: str, version: Version, *, now: datetime, actor: str) -> None:
-    """Ends a pause, if there is one, and wakes whoever has commands waiting: what was to be pushed meanwhile was dropped."""
+def resume(tx: Tx, topic: str, version: Version, *, per_second: float, now: datetime, actor: str) -> None:
+    """Ends a pause, if there is one, and wakes whoever has commands waiting: what was to be pushed meanwhile was dropped.
+
+    So many in a second, since they all call back; 0 for all at once.
+    """
     if tx.notes.get(paused_note(topic)) is None:
         return
     tx.notes.delete(paused_note(topic))
     tx.events.append(Event(now, EventKind.PUSH_TOPIC_RESUMED, actor, version_id=version.id, detail={"topic": topic}))
-    for state in TARGETS:
-        for enrollment in devices.each(tx, state, topic=topic):
-            if tx.commands.pending(enrollment.key):
-                leave_push(tx, enrollment.key, now)
+    everyone = (each for state in TARGETS for each in devices.each(tx, state, topic=topic))
+    waiting = (enrollment.key for enrollment in everyone if tx.commands.pending(enrollment.key))
+    for place, key in enumerate(waiting):
+        leave_push(tx, key, now, after=timedelta(seconds=place / per_second) if per_second else timedelta())
 
 
 def _tell_mismatch(tx: Tx, sent: Sent, current: Enrollment, now: datetime) -> None:
@@ -169,20 +214,21 @@ def _wait(result: PushResult, attempts: int) -> timedelta:
     return min(timedelta(seconds=5 * 2 ** min(attempts, 10)), LONGEST_WAIT)
 
 
-def _why_not(tx: Tx, enrollment: Enrollment) -> str:
-    if enrollment.state not in TARGETS:
-        return f"it is {enrollment.state}"
-    if problem := _no_token(enrollment):
-        return problem
-    reason = tx.notes.get(paused_note(enrollment.topic or ""))
-    if reason is not None:
-        return f"pushing is paused ({reason}); renew the push certificate, or `bramley push resume` once the cause is gone"
-    return ""
-
-
-def _no_token(enrollment: Enrollment) -> str:
+def token_obstacle(enrollment: Enrollment) -> Obstacle | None:
+    """What keeps its token from being pushed to; None where it is live, as far as we know."""
     if enrollment.push_token is None or enrollment.push_magic is None:
-        return "it has sent no push token yet"
-    if enrollment.push_stopped_at is not None:
-        return "APNs says that its token is dead; its next TokenUpdate revives it"
-    return ""
+        return Obstacle.NO_TOKEN
+    return Obstacle.TOKEN_DEAD if enrollment.push_stopped_at is not None else None
+
+
+def _why_not(tx: Tx, enrollment: Enrollment, obstacle: Obstacle | None) -> str:
+    match obstacle:
+        case Obstacle.NO_TOKEN:
+            return "it has sent no push token yet"
+        case Obstacle.TOKEN_DEAD:
+            return "APNs says that its token is dead; its next TokenUpdate revives it"
+        case Obstacle.TOPIC_PAUSED:
+            reason = tx.notes.get(paused_note(enrollment.topic or ""))
+            return f"pushing is paused ({reason}); renew the push certificate, or `bramley push resume` once the cause is gone"
+        case _:
+            return f"it is {enrollment.state}"

@@ -8,19 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Final
 
 from bramley.apple.push.notification import PushResult
 from bramley.apple.push.reasons import REASONS, Action, judge
-from bramley.mdm.token_update import PUSH
+from bramley.mdm.token_update import leave_push
 from bramley.model.enrollments import Enrollment, EnrollmentKey
 from bramley.model.events import Event, EventKind
-from bramley.model.jobs import DONE, Job, Outcome
-from bramley.model.kinds import Kind
+from bramley.model.jobs import DONE, Outcome
 from bramley.model.push import Wave, WaveID, WaveState, WaveTarget
-from bramley.operations import pushing, records
-from bramley.operations.pushing import Sent
+from bramley.operations import pushing
+from bramley.operations.pushing import Lookout, Obstacle, Sent
 from bramley.storage.protocols import Tx
 
 PUSH_WAVE: Final = "push-wave"
@@ -34,42 +32,6 @@ LONGEST_PAUSE: Final = timedelta(minutes=5)
 
 NO_ANSWER: Final = "no answer"
 _LONGEST_REASON: Final = 64
-
-
-class Obstacle(StrEnum):
-    """Why nothing was sent to a target when its turn came: its outcome."""
-
-    NOT_ENROLLED = "not enrolled"
-    NO_TOKEN = "no token"  # noqa: S105 - an outcome, not a secret
-    TOKEN_DEAD = "token dead"  # noqa: S105 - an outcome, not a secret
-    TOPIC_PAUSED = "topic paused"
-    NO_CERTIFICATE = "no push certificate"
-
-
-class Lookout:
-    """Tells who can be pushed to in one transaction, asking once for each topic."""
-
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
-        self._topics: dict[str, Obstacle | None] = {}
-
-    def obstacle(self, enrollment: Enrollment | None) -> Obstacle | None:
-        """What stands between us and a push to it; None where nothing does."""
-        if enrollment is None or enrollment.state not in pushing.TARGETS:
-            return Obstacle.NOT_ENROLLED
-        if enrollment.push_token is None or enrollment.push_magic is None:
-            return Obstacle.NO_TOKEN
-        if enrollment.push_stopped_at is not None:
-            return Obstacle.TOKEN_DEAD
-        topic = enrollment.topic or ""
-        if topic not in self._topics:
-            self._topics[topic] = self._of_topic(topic)
-        return self._topics[topic]
-
-    def _of_topic(self, topic: str) -> Obstacle | None:
-        if self._tx.notes.get(pushing.paused_note(topic)) is not None:
-            return Obstacle.TOPIC_PAUSED
-        return Obstacle.NO_CERTIFICATE if records.active(self._tx, Kind.PUSH, topic) is None else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +170,7 @@ def _settle_pushes(tx: Tx, sent: Sequence[Sent], outcomes: dict[EnrollmentKey, s
             continue
         after = pushing.settle(tx, each, attempts=1, now=now)
         if after.retry_after is not None:
-            _leave_push(tx, key, now, after.retry_after)
+            leave_push(tx, key, now, after=after.retry_after)
         elif action is Action.PAUSE_TOPIC:
             stopping = _paused(tx, each.target.topic or "")
             continue
@@ -222,10 +184,6 @@ def _settle_pushes(tx: Tx, sent: Sequence[Sent], outcomes: dict[EnrollmentKey, s
 
 def _paused(tx: Tx, topic: str) -> str:
     return f"pushing under {topic} is paused: {tx.notes.get(pushing.paused_note(topic)) or 'no reason given'}"
-
-
-def _leave_push(tx: Tx, key: EnrollmentKey, now: datetime, after: timedelta) -> None:
-    tx.jobs.add(Job(PUSH, run_at=now + after, created_at=now, args={"enrollment_key": key}, dedup_key=f"{PUSH}:{key}"))
 
 
 def _end(tx: Tx, wave: Wave, now: datetime) -> None:

@@ -15,7 +15,8 @@ from bramley.model.push import Wave, WaveID, WaveState
 from bramley.operations import devices, pushing
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation
-from bramley.operations.wave_turns import PUSH_WAVE, Lookout, halt
+from bramley.operations.pushing import Lookout
+from bramley.operations.wave_turns import PUSH_WAVE, halt
 from bramley.storage.protocols import Tx
 
 SLOWEST: Final = 0.001

@@ -63,7 +63,7 @@ class WrongPassword(BadArchive):
 
 
 class NoPrivateKey(BadArchive):
-    """A PKCS#12 archive that opens, or other files, and no private key in them."""
+    """An archive that opens, or other files, without a private key."""
 
 
 class ChainReason(StrEnum):

@@ -6,6 +6,7 @@ Only as much is read as tells one form from another, so that a message can say w
 from __future__ import annotations
 
 import re
+from binascii import a2b_base64
 from enum import StrEnum
 from typing import Final
 
@@ -43,7 +44,7 @@ class Form(StrEnum):
     MIME = "a mail message"
     PEM = "PEM text"
     HEX = "hexadecimal text"
-    BASE64 = "base64 text without a BEGIN line"
+    BASE64 = "base64 text"
     UTF16 = "text in UTF-16"
     ZEROS = "nothing but zero bytes"
     EMPTY = "nothing"
@@ -92,6 +93,17 @@ def is_pem(data: bytes) -> bool:
     return at >= 0 and b"\0" not in data[:at]
 
 
+def form_inside(data: bytes, form: Form) -> Form:
+    """What hexadecimal or base64 text stands for; `UNKNOWN` for other forms, and for what cannot be decoded."""
+    text = data.removeprefix(BOM).translate(None, _SPACE)
+    try:
+        if form is Form.HEX:
+            return form_of(bytes.fromhex(text.decode("ascii")))
+        return form_of(a2b_base64(text, strict_mode=True)) if form is Form.BASE64 else Form.UNKNOWN
+    except ValueError:
+        return Form.UNKNOWN
+
+
 def form_of_der(data: bytes) -> Form:
     """What one element of BER is, by the tags in it; `UNKNOWN` for what is none of these or not well-formed."""
     try:
@@ -112,7 +124,7 @@ def _form_of_text(data: bytes) -> Form:
     elif _HTML.match(head):
         found = Form.HTML
     elif _XML.match(head):
-        found = Form.PLIST
+        found = Form.HTML if b"<html" in head.lower() else Form.PLIST
     elif head[:1] in (b"{", b"["):
         found = Form.JSON
     elif is_pem(data):

@@ -37,6 +37,7 @@ _ADVICE = {
     Form.UTF16: "Save it as UTF-8 or plain text, or copy the file again as it was.",
     Form.PLIST: "A profile is not a certificate: give the certificate that is in it, and its key.",
     Form.BASE64: "Text from between BEGIN and END lines needs those lines too.",
+    Form.HEX: "Give the file as it was, not written out.",
     Form.ENVELOPED: "It has to be decrypted first.",
 }
 """What to do about files in which neither a key nor a certificate is."""

@@ -76,7 +76,7 @@ def take_apart(data: bytes) -> tuple[Piece, ...]:
 
 def _blocks(text: bytes) -> list[Piece]:
     marks = list(_BOUNDARY.finditer(text))
-    if len(marks) % 2 or len(marks) // 2 != text.count(_OPENING):
+    if not marks or len(marks) % 2 or len(marks) // 2 != text.count(_OPENING):
         raise _cut_short(marks)
     if len(marks) > 2 * _MOST:
         raise BadFile(f"Expected at most {_MOST} blocks of PEM; {len(marks) // 2} came.", advice="Is it the right file?")

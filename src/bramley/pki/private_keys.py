@@ -21,7 +21,7 @@ from bramley.pki.cms.algorithms import CIPHERS_BY_OID, SINGLE_DES
 from bramley.pki.cms.ber import Node
 from bramley.pki.cms.errors import Malformed
 from bramley.pki.errors import BadFile, BadKey, NoPrivateKey, PasswordNeeded, SeveralKeys, WrongPassword
-from bramley.pki.forms import KEYS, Form
+from bramley.pki.forms import KEYS, Form, form_inside
 from bramley.pki.pieces import Piece, take_apart
 from bramley.pki.pkcs12 import MOST_ITERATIONS
 
@@ -89,15 +89,17 @@ def listed(pieces: Sequence[Piece]) -> str:
 
 
 def _name(piece: Piece) -> str:
-    known = piece.form is not Form.UNKNOWN or not piece.label
-    return piece.form.value if known else f"a block {piece.label}"
+    if piece.form is Form.UNKNOWN and piece.label:
+        return f"a block {piece.label}"
+    inside = form_inside(piece.content, piece.form)
+    return piece.form.value if inside is Form.UNKNOWN else f"{piece.form}, which stands for {inside}"
 
 
 def _open(piece: Piece, password: str | None) -> keys.PrivateKey:
     """The key of one piece, checked."""
     secret = _secret(piece, password) if piece.form is Form.ENCRYPTED_KEY else None
     try:
-        if piece.headers and secret is not None:
+        if secret is not None and _is_legacy(piece):
             key = load_pem_private_key(_pem(piece), secret, unsafe_skip_rsa_key_validation=True)
         else:
             key = load_der_private_key(piece.content, secret, unsafe_skip_rsa_key_validation=True)
@@ -134,7 +136,7 @@ def _checked(key: PrivateKeyTypes) -> keys.PrivateKey:
 
 def _secret(piece: Piece, password: str | None) -> bytes:
     """The password as octets, for a key that it can be tried on at a bounded cost."""
-    if piece.headers:
+    if _is_legacy(piece):
         _require_legacy_cipher(piece.headers)
     else:
         _require_affordable(piece.content)
@@ -144,6 +146,11 @@ def _secret(piece: Piece, password: str | None) -> bytes:
         return password.encode()
     except UnicodeEncodeError:
         raise WrongPassword("Expected the key's password as Unicode text; this one has half a surrogate pair.") from None
+
+
+def _is_legacy(piece: Piece) -> bool:
+    """Whether the headers of its block say how it is encrypted (RFC 1421 section 4.6.1.1), rather than its content."""
+    return any(header.startswith("Proc-Type:") for header in piece.headers)
 
 
 def _require_legacy_cipher(headers: Sequence[str]) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from bramley.clock import Clock
 from bramley.errors import BramleyError
@@ -25,6 +25,9 @@ from bramley.storage.protocols import Tx
 from bramley.web.service import Service
 
 T = TypeVar("T")
+APPLE_ROOT: Final = "sandbox-apple-root.pem"
+"""The file, in the folder of a stage, of what a client of the stand-ins must trust."""
+
 _HOST: Final = "localhost"
 _EVERY: Final = 0.05
 
@@ -35,7 +38,11 @@ class TooSlow(BramleyError):
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Everything that a rehearsal plays with. Made by `open_stage`, ended by `close`."""
+    """Everything that a rehearsal plays with. Made by `open_stage`, ended by `close`.
+
+    `topic` is that of the push certificate, empty on a stage without one. Where `years_pass`, devices judge server
+    certificates by `clock`, since TLS libraries know no time but the machine's.
+    """
 
     clock: Clock
     apple: SandboxAppleCA
@@ -43,6 +50,7 @@ class Stage:
     first: FirstStart
     service: Service
     topic: str
+    years_pass: bool = False
 
     @property
     def installation(self) -> Installation:
@@ -71,6 +79,7 @@ class Stage:
             anchors=(self.service.live.current().authorities.root.authority.certificate,),
             not_now_rate=not_now_rate,
             users=tuple(UserAccount.make(chance) for _ in range(users)),
+            own_time=self.years_pass,
             recheck_seconds=0.2,
         )
         return SimulatedDevice(
@@ -95,16 +104,46 @@ class Stage:
 
 
 async def open_stage(folder: Path, clock: Clock, database: str = "") -> Stage:
-    """Starts everything on free loopback ports, with a data folder in `folder`. `database` is the setting; an empty one."""
+    """Starts everything on free loopback ports, with a data folder in `folder` and a push certificate in force.
+
+    `database` is the setting; an empty one.
+    """
+
+    async def issue(installation: Installation) -> str:
+        topic, key = new_topic(), keys.generate(keys.KeyAlgorithm.RSA_2048)
+        certificate = apple.issue_push_certificate(key.public_key(), topic=topic, now=clock.now())
+        await importing.import_pair(installation, certificate, key, actor="rehearsal")
+        return topic
+
     apple = SandboxAppleCA.make(clock.now())
+    return await _open(folder, clock, apple, {"database": database}, issue)
+
+
+async def open_bare_stage(folder: Path, clock: Clock, apple: SandboxAppleCA, settings: Mapping[str, Any]) -> Stage:
+    """Likewise without a push certificate, for a rehearsal in which years pass. It begins at the machine's time.
+
+    `settings` stand in for the usual ones, section by section.
+    """
+
+    async def nothing(_installation: Installation) -> str:
+        return ""
+
+    return replace(await _open(folder, clock, apple, settings, nothing), years_pass=True)
+
+
+async def _open(
+    folder: Path,
+    clock: Clock,
+    apple: SandboxAppleCA,
+    settings: Mapping[str, Any],
+    before: Callable[[Installation], Awaitable[str]],
+) -> Stage:
+    """`before` is what is done with the installation before it is served; its result is the topic."""
     apns = APNs(apple, clock)
     await apns.start()
     try:
-        installation, first = await initialize(_settings(folder, apns, apple, database), clock, {})
-        topic = new_topic()
-        key = keys.generate(keys.KeyAlgorithm.RSA_2048)
-        certificate = apple.issue_push_certificate(key.public_key(), topic=topic, now=clock.now())
-        await importing.import_pair(installation, certificate, key, actor="rehearsal")
+        installation, first = await initialize(_settings(folder, apns, apple, settings), clock, {})
+        topic = await before(installation)
         service = await Service.start(installation)
     except BaseException:
         await apns.stop()
@@ -112,20 +151,20 @@ async def open_stage(folder: Path, clock: Clock, database: str = "") -> Stage:
     return Stage(clock, apple, apns, first, service, topic)
 
 
-def _settings(folder: Path, apns: APNs, apple: SandboxAppleCA, database: str) -> Settings:
-    ca_file = folder / "sandbox-apple-root.pem"
+def _settings(folder: Path, apns: APNs, apple: SandboxAppleCA, settings: Mapping[str, Any]) -> Settings:
+    ca_file = folder / APPLE_ROOT
     ca_file.write_bytes(apple.root_pem)
     port = free_port()
-    return load(
-        environment={},
-        organization="Orchard",
-        url=f"https://{_HOST}:{port}",
-        data=folder / "data",
-        database=database,
-        listen={"host": "127.0.0.1", "port": port},
-        device_listener={"host": "127.0.0.1", "port": 0},
-        push={"host": "127.0.0.1", "port": apns.port, "ca_file": str(ca_file)},
-    )
+    usual = {
+        "organization": "Orchard",
+        "url": f"https://{_HOST}:{port}",
+        "data": folder / "data",
+        "listen": {"host": "127.0.0.1", "port": port},
+        "device_listener": {"host": "127.0.0.1", "port": 0},
+        "push": {"host": "127.0.0.1", "port": apns.port, "ca_file": str(ca_file)},
+        "apple": {"roots_file": str(ca_file)},
+    }
+    return load(environment={}, **{**usual, **settings})
 
 
 def free_port() -> int:

@@ -115,10 +115,17 @@ def test_files_of_cas_are_read(apple_like: AppleLike) -> None:
     assert read_cas(certificates.der(several[0])) == several[:1]
 
 
+def test_a_file_has_a_largest_size(apple_like: AppleLike) -> None:
+    pem = certificates.pem(apple_like.root.certificate)
+    assert read_cas(pem.ljust(256 * 1024, b"\n")) == apple_like.chain[2:]
+    with pytest.raises(BadChain, match="at most 262144"):
+        read_cas(pem.ljust(256 * 1024 + 1, b"\n"))
+
+
 @pytest.mark.parametrize(
     "data",
-    [b"", b"<html></html>", b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82", b"\0" * (256 * 1024 + 1)],
-    ids=["empty", "HTML", "PEM cut off", "DER cut off", "too large"],
+    [b"", b"<html></html>", b"-----BEGIN CERTIFICATE-----\n", b"\x30\x82"],
+    ids=["empty", "HTML", "PEM cut off", "DER cut off"],
 )
 def test_other_files_are_refused(data: bytes) -> None:
     with pytest.raises(BadChain) as caught:

@@ -199,6 +199,7 @@ WRITTEN: dict[str, Callable[[bytes], bytes]] = {
     "in capitals": lambda der: der.hex().upper().encode(),
     "after a byte order mark": lambda der: b"\xef\xbb\xbf" + der.hex().encode(),
     "with no-break spaces": lambda der: der.hex(" ", 32).replace(" ", "\xa0").encode(),
+    "in the largest file": lambda der: der.hex().encode().ljust(1024 * 1024),
     "as DER": lambda der: der,
 }
 
@@ -216,6 +217,9 @@ class Wrong:
     said: str
 
 
+WHOLE = r"can be used\. (?!It is cut off|Expected hexadecimal)."
+"""It arrived whole, so what is wrong is something else."""
+
 WRONG = {
     "empty": Wrong(lambda hexed: b"", "starts with 30"),
     "white space": Wrong(lambda hexed: b"\n \n", "starts with 30"),
@@ -232,9 +236,10 @@ WRONG = {
     "its beginning": Wrong(lambda hexed: hexed[:8], "cut off"),
     "three digits": Wrong(lambda hexed: hexed[:3], "cut off"),
     "DER cut off": Wrong(lambda hexed: bytes.fromhex(hexed.decode())[:-20], "cut off"),
-    "something after": Wrong(lambda hexed: hexed + b"00", "."),
-    "another structure": Wrong(lambda hexed: b"3003020101", "."),
-    "too large": Wrong(lambda hexed: b"30" * (512 * 1024 + 1), "at most 1048576"),
+    "something after": Wrong(lambda hexed: hexed + b"00", WHOLE),
+    "another structure": Wrong(lambda hexed: b"3003020101", WHOLE),
+    "a program's notation": Wrong(lambda hexed: b"0x" + hexed, "Expected hexadecimal"),
+    "too large": Wrong(lambda hexed: hexed.ljust(1024 * 1024 + 1), "at most 1048576"),
 }
 
 
@@ -246,8 +251,8 @@ def test_any_other_file_is_refused(reply: bytes, recipient: Any, row: str) -> No
     assert caught.value.advice
 
 
-def test_an_answer_for_another_is_refused(reply: bytes, others: Recipients) -> None:
-    for recipients, count in ((others, 2), ([], 0)):
+def test_an_answer_for_another_is_refused(reply: bytes, recipient: Any, others: Recipients) -> None:
+    for recipients, count in ((others, 2), ([], 0), ([(recipient[0], EC)], 1)):
         with pytest.raises(ReplyForAnother, match=f"none of the {count}"):
             decrypt(reply.hex().encode(), recipients)
 

@@ -38,7 +38,7 @@ def preflight_(
     topic: TopicOption = None,
     port: Annotated[
         list[int] | None,
-        typer.Option(min=1, max=65535, help="Try this port too; again for more. By default 443 and 2197."),
+        typer.Option(metavar="N", min=1, max=65535, help="Try this port too; again for more. By default 443 and 2197."),
     ] = None,
 ) -> None:
     """Try every way to APNs: name, connection, proxy, TLS, HTTP/2, push certificate. No device is woken.

@@ -116,7 +116,8 @@ async def import_pair(
             if paused or current is None or current.expired(now) or not listening.get(checked.topic):
                 version = records.promote(tx, version, now=now, actor=actor)
         if version.state is VersionState.ACTIVE:
-            pushing.resume(tx, checked.topic, version, now=now, actor=actor)
+            pace = installation.settings.push.wakes_per_second
+            pushing.resume(tx, checked.topic, version, per_second=pace, now=now, actor=actor)
         else:
             trial.leave(tx, checked.topic, now)
         records.touch(tx)

@@ -60,7 +60,7 @@ def candidate(tx: Tx, installation: Installation, topic: str) -> Candidate | Non
     return None if identity is None else Candidate(waiting[-1], identity, _probes(tx, topic))
 
 
-def settle(tx: Tx, tried: Candidate, sent: Sequence[Sent], *, attempts: int, now: datetime) -> Outcome:
+def settle(tx: Tx, tried: Candidate, sent: Sequence[Sent], *, attempts: int, per_second: float, now: datetime) -> Outcome:
     """What the trial has shown. Success puts a new certificate in force, and ends the pause of the one in force; a refusal by
     APNs ends the trial, and all stays as it was.
 
@@ -86,7 +86,7 @@ def settle(tx: Tx, tried: Candidate, sent: Sequence[Sent], *, attempts: int, now
         if new:
             version = records.promote(tx, version, now=now, actor=actor)
             records.touch(tx)
-        pushing.resume(tx, topic, version, now=now, actor=actor)
+        pushing.resume(tx, topic, version, per_second=per_second, now=now, actor=actor)
         return DONE
     trouble = next((one.result.error or one.result.reason for one in sent), None)
     wait = min(timedelta(seconds=5 * 2 ** min(attempts, 10)), AGAIN)
@@ -131,7 +131,8 @@ async def rollback(installation: Installation, topic: str | None, *, reason: str
             )
         records.move(tx, current, VersionState.SUPERSEDED, now=now, actor=actor, reason=reason)
         back = records.move(tx, former[-1], VersionState.ACTIVE, now=now, actor=actor, reason=reason)
-        pushing.resume(tx, lineage.name, back, now=now, actor=actor)
+        pace = installation.settings.push.wakes_per_second
+        pushing.resume(tx, lineage.name, back, per_second=pace, now=now, actor=actor)
         records.touch(tx)
         return back
 

@@ -15,7 +15,7 @@ from bramley.model.push import Route
 from bramley.operations.installation import Installation
 from bramley.operations.push import mdmcert, requests, vendor
 from bramley.operations.push.requests import Asked, Wanted
-from bramley.pki import certificates, keys
+from bramley.pki import certificates
 from bramley.rehearsal.push_cycle.ways import ACCOUNT
 from bramley.sandbox.kept_files import key_pem
 from bramley.sandbox.portals import SandboxApple
@@ -48,9 +48,7 @@ class VendorDesk:
 
     async def _renew_vendor(self) -> datetime:
         asked = await vendor.ask(self._installation, account=_DEVELOPER, email=_DEVELOPER, actor=ACTOR)
-        issued = certificates.load(
-            self._apple.developer.issue_vendor(_DEVELOPER, asked.request.public_bytes(Encoding.PEM))
-        )
+        issued = certificates.load(self._apple.developer.issue_vendor(_DEVELOPER, asked.request.public_bytes(Encoding.PEM)))
         above = self._apple.ca.vendor_chain(issued)[1:]
         await vendor.import_certificate(self._installation, issued, None, cas=above, fetch=False, actor=ACTOR)
         return issued.not_valid_after_utc

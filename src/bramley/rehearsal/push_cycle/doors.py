@@ -45,7 +45,7 @@ class OutOfOrder(BramleyError):
 
 def doors(stage: Stage, command_line: CommandLine | None, opener: Opener) -> Mapping[str, Door]:
     """Every way in; that of the command line where there is one."""
-    inside = {
+    inside: dict[str, Door] = {
         "operation": Operation(stage.installation),
         "API": API(stage.installation.url, stage.first.admin_token, _trust(stage)),
         "NanoMDM's route": NanoMDMRoute(stage.installation.url, stage.first.admin_token, _trust(stage)),

@@ -104,8 +104,8 @@ class Outcome:
             and all(blunders == set(Blunder) for blunders in made)
             and all(mistake.stopped for mistake in self.mistakes)
             and self.renewals == self.years * len(self.fleets) > 0
-            and self.devices_lost == 0
-            and self.control_devices_lost > 0
+            and self.devices_lost == 0 < self.control_devices_lost
+            and all(control.lost for control in self.controls)
         )
 
     def as_json(self) -> dict[str, Any]:

@@ -127,6 +127,7 @@ class Story:
 
     fleet: Fleet
     way: Way
+    route: Route
     chance: random.Random
     audience: Audience
     renewals: int = 0
@@ -144,21 +145,17 @@ class Story:
         self.wrong.append(what)
 
 
-async def play(
-    fleet: Fleet, way: Way, route: Route, *, years: int, chance: random.Random, audience: Audience
-) -> FleetOutcome:
+async def play(fleet: Fleet, way: Way, route: Route, *, years: int, chance: random.Random, audience: Audience) -> FleetOutcome:
     """All the years. What breaks the story off is one of the outcome's failures."""
     topic = topic_of(await fleet.in_force())
-    story = Story(fleet, way, chance, audience)
+    story = Story(fleet, way, route, chance, audience)
     late = chance.randint(1, years)
     try:
         for year in range(1, years + 1):
             await _year(story, year, late=year == late)
     except BramleyError as error:
         story.fail(str(error))
-    return FleetOutcome(
-        route, topic, len(fleet.names), story.renewals, story.mistakes, sorted(story.lost), story.failures
-    )
+    return FleetOutcome(route, topic, len(fleet.names), story.renewals, story.mistakes, sorted(story.lost), story.failures)
 
 
 async def _year(story: Story, year: int, *, late: bool) -> None:
@@ -205,10 +202,10 @@ async def _refused(story: Story, year: int) -> list[Mistake]:
 
 
 async def _renew(story: Story, year: int) -> None:
-    """Properly, through another door each year."""
+    """Properly, through another door each year: in three years three fleets have used each of four."""
     fleet, names = story.fleet, sorted(story.fleet.doors)
     renewed = await story.way.renew(topic_of(await fleet.in_force()))
-    name = names[year % len(names)]
+    name = names[(year + list(Route).index(story.route)) % len(names)]
     said = await fleet.doors[name](renewed.files, renewed.password)
     await fleet.settle()
     if await fleet.in_force() == renewed.certificate:

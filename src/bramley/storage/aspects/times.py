@@ -14,6 +14,8 @@ from bramley.storage.columns import UTCTime
 
 def note_times(connection: sa.Connection, key: sa.Column[Any], column: sa.Column[Any], times: Mapping[Any, datetime]) -> None:
     """Sets the column of each row named by its key, never back. Keys that are not there are passed over."""
+    if not times:
+        return
     if connection.dialect.name == "postgresql":
         # one round trip for all of them; in order, so that two processes which note the same rows do not block each other
         ordered = sorted(times.items())

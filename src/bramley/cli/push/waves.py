@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bramley.apple.push.reasons import Action
-from bramley.cli import wave_progress
+from bramley.cli.push import wave_progress
 from bramley.cli.session import ACTOR, Session
 from bramley.cli.signals import stop_event
 from bramley.cli.verbs import DryRunOption, Verb, YesOption

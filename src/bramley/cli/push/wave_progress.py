@@ -18,7 +18,8 @@ from bramley.errors import OutsideTrouble
 from bramley.model.push import WaveState
 from bramley.operations import waves
 from bramley.operations.installation import Installation
-from bramley.operations.wave_turns import Obstacle, action_of
+from bramley.operations.pushing import Obstacle
+from bramley.operations.wave_turns import action_of
 from bramley.operations.waves import WaveReport
 
 LOOK_SECONDS: Final = 0.3

@@ -1,0 +1,138 @@
+"""`bramley rehearse`: years of an installation on this machine, in minutes."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import tempfile
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from bramley.cli.session import Session
+from bramley.cli.verbs import Invocation, Verb, noun
+from bramley.model.push import Route
+from bramley.settings import Log
+
+if TYPE_CHECKING:
+    from bramley.cli.output import Output
+    from bramley.rehearsal.push_cycle.doors import Opener
+    from bramley.rehearsal.push_cycle.outcome import FleetOutcome, Outcome
+    from bramley.rehearsal.push_cycle.performance import Plan
+    from bramley.rehearsal.push_cycle.script import Said
+
+app = noun("Years on this machine, in minutes.")
+
+
+@app.command("push-cycle", cls=Verb)
+def push_cycle(
+    ctx: typer.Context,
+    years: Annotated[int, typer.Option(min=1, max=8, help="How many renewals each fleet lives through.")] = 3,
+    devices: Annotated[int, typer.Option(min=1, max=1000, help="How many devices each fleet has.")] = 50,
+    route: Annotated[list[Route] | None, typer.Option(help="A way to the push certificate; repeat it. By default all.")] = None,
+    seed: Annotated[int, typer.Option(help="Another order of mistakes, and other devices.")] = 1,
+) -> None:
+    """Renew push certificates year after year, with all the mistakes that lose fleets; then the same without Bramley's checks.
+
+    One fleet for each way to a certificate. Nothing leaves this machine and nothing of an installation is touched. Exits 1 if a
+    mistake got through, a device was lost, or the server without checks lost none.
+    """
+    from bramley.cli import logs
+    from bramley.rehearsal.push_cycle.performance import Plan
+
+    output = Session(ctx).output
+    logs.configure(Log(level="critical"))  # certificates expire and are refused here on purpose, and that is reported
+    plan = Plan(years, devices, tuple(dict.fromkeys(route or Route)), seed)
+    with tempfile.TemporaryDirectory(prefix="bramley-rehearsal-") as folder:
+        outcome = asyncio.run(_perform(Path(folder), plan, output))
+    show(outcome, output)
+    if not outcome.passed:
+        raise typer.Exit(1)
+
+
+async def _perform(folder: Path, plan: Plan, output: Output) -> Outcome:
+    from bramley.cli.demo_report import Report
+    from bramley.rehearsal.push_cycle.performance import perform
+
+    return await perform(folder, plan, Report(output), CommandLineDoor)
+
+
+@dataclass(frozen=True, slots=True)
+class CommandLineDoor:
+    """`bramley push import`, with an installation that is not the one of this machine's settings."""
+
+    opener: Opener
+
+    async def __call__(self, files: Sequence[bytes], password: str | None) -> Said:
+        return await asyncio.to_thread(self._import, files, password)
+
+    def _import(self, files: Sequence[bytes], password: str | None) -> Said:
+        from bramley.cli.entry import BAD_INPUT, DONE, main
+        from bramley.rehearsal.push_cycle.doors import OutOfOrder
+        from bramley.rehearsal.push_cycle.script import Said
+
+        errors = io.StringIO()
+        with tempfile.TemporaryDirectory(prefix="bramley-rehearsal-") as name:
+            folder = Path(name)
+            arguments = ["push", "import", "--json"]
+            if password is not None:
+                (folder / "password").write_text(f"{password}\n", encoding="utf-8")
+                arguments += ["--password-file", str(folder / "password")]
+            for number, content in enumerate(files):
+                (folder / f"{number}").write_bytes(content)
+                arguments.append(str(folder / f"{number}"))
+            with redirect_stdout(io.StringIO()), redirect_stderr(errors):
+                code = main(arguments, Invocation(opener=self.opener))
+        if code not in (DONE, BAD_INPUT):
+            raise OutOfOrder(f"Expected `bramley push import` to take or refuse a certificate; its exit code is {code}.")
+        return Said(code == DONE, "" if code == DONE else json.loads(errors.getvalue().splitlines()[-1])["error"])
+
+
+def show(outcome: Outcome, output: Output) -> None:
+    """For people every fleet, every kind of mistake, and the sum; for machines one JSON object."""
+    from bramley.rehearsal.push_cycle.outcome import Blunder, tally
+
+    if output.as_json:
+        output.json(outcome.as_json())
+        return
+    output.line("")
+    rows = [("Bramley", fleet) for fleet in outcome.fleets] + [("no checks", control) for control in outcome.controls]
+    output.table(
+        ("server", "route", "renewals", "mistakes stopped", "devices lost"),
+        [(server, fleet.route, fleet.renewals, _stopped(fleet), _lost(fleet)) for server, fleet in rows],
+        empty="No fleets.",
+    )
+    output.line("")
+    without = [mistake for control in outcome.controls for mistake in control.mistakes]
+    tallies = [(blunder, tally(outcome.mistakes, blunder), tally(without, blunder)) for blunder in Blunder]
+    output.table(
+        ("mistake", "stopped by Bramley", "without checks"),
+        [(blunder, *(f"{each['stopped']} of {each['injected']}" for each in (ours, theirs))) for blunder, ours, theirs in tallies],
+        empty="No mistakes.",
+    )
+    output.line("")
+    for failure in [failure for _server, fleet in rows for failure in fleet.failures]:
+        output.marked("✗", "bold red", failure)
+    for mistake in outcome.mistakes:
+        if not mistake.stopped:
+            output.marked("✗", "bold red", f"year {mistake.year}: {mistake.blunder} by {mistake.door or 'nobody'} got through")
+    verdict = ("All went as it must:", "bold green") if outcome.passed else ("Not all went as it must:", "bold red")
+    told = outcome.as_json()
+    output.marked(
+        *verdict,
+        f"{told['renewals']} renewals, {told['mistakes_stopped']} of {told['mistakes_injected']} mistakes stopped, "
+        f"{told['devices_lost']} devices lost; without checks {told['control_devices_lost']}.",
+    )
+
+
+def _stopped(fleet: FleetOutcome) -> str:
+    return f"{sum(mistake.stopped for mistake in fleet.mistakes)} of {len(fleet.mistakes)}"
+
+
+def _lost(fleet: FleetOutcome) -> str:
+    return f"{len(fleet.lost)} of {fleet.devices}"
