@@ -71,7 +71,7 @@ ROWS: dict[str, Bad] = {
     "50 MB": Bad(("50MB.pem", "good.key"), "larger than 1048576 bytes"),
     "directory": Bad(("folder.pem", "good.key"), "Is a directory"),
     "missing": Bad(("nowhere.pem", "good.key"), "No such file"),
-    "unreadable": Bad(("unreadable.pem", "good.key"), "Permission denied"),
+    "unreadable": Bad(("loop.pem", "good.key"), "symbolic links"),
     "zip": Bad(("archive.zip",), "something unknown"),
     "PKCS#12, wrong password": Bad(("good.p12",), "The password does not open this PKCS#12 archive", "Correct horse"),
     "PKCS#12, no password": Bad(("good.p12",), "no password was given"),
@@ -159,7 +159,6 @@ def make(folder: Path) -> None:
         "utf-16.pem": pem.decode().encode("utf-16"),
         "empty.pem": b"",
         "page.pem": b"\r\n<!DOCTYPE html>\n<html><head><title>Sign in</title></head></html>",
-        "unreadable.pem": pem,
         "archive.zip": _zip(pem),
         "locked.key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked),
         "costly.key": _costly_key(),
@@ -204,7 +203,7 @@ def make(folder: Path) -> None:
     }
     for name, content in contents.items():
         (folder / name).write_bytes(content)
-    (folder / "unreadable.pem").chmod(0)
+    (folder / "loop.pem").symlink_to("loop.pem")  # which not even root can read
     (folder / "folder.pem").mkdir()
     with (folder / "50MB.pem").open("wb") as file:
         file.write(pem)

@@ -14,6 +14,7 @@ import pytest
 from bramley import __version__
 from bramley.cli import entry, main
 from bramley.cli.program import NOUNS, load
+from docs.generate import verbs
 from tests.cli.kit import Result, Run
 
 HEAVY = ("litestar", "sqlalchemy", "alembic", "pycurl", "cryptography.x509", "rich", "structlog", "bramley.operations")
@@ -35,8 +36,7 @@ def test_help_lists_every_noun(run: Run) -> None:
 
 @pytest.mark.parametrize("noun", [noun for noun in NOUNS if noun != "demo"])
 def test_every_option_and_argument_is_explained(noun: str) -> None:
-    command = load(noun)
-    for verb in getattr(command, "commands", {noun: command}).values():
+    for _words, verb in verbs(load(noun), noun):
         assert verb.help, verb.name
         assert {"--json", "--data", "--config"} <= {option for p in verb.params for option in p.opts}
         for parameter in verb.params:

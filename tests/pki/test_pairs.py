@@ -303,6 +303,19 @@ def test_how_the_text_is_laid_out_does_not_matter(change: str, files: Files, bun
     assert read_pair([TEXTS[change](files["all"])], None).certificate == bundle.certificate
 
 
+def test_what_openssl_writes_of_an_archive_is_read(files: Files, bundle: Bundle, openssl: OpenSSL, tmp_path: Path) -> None:
+    """Bag attributes around PEM, and a PKCS#7 bundle in PEM and DER."""
+    (tmp_path / "a.p12").write_bytes(files["p12"])
+    (tmp_path / "chain.pem").write_bytes(files["certificate"] + files["chain"])
+    said = openssl("pkcs12", "-in", tmp_path / "a.p12", "-passin", "pass:secret", "-passout", "pass:secret", "-legacy").stdout
+    assert "Bag Attributes" in said
+    assert read_pair([said.encode()], "secret").certificate == bundle.certificate
+    for form in ("PEM", "DER"):
+        openssl("crl2pkcs7", "-nocrl", "-certfile", tmp_path / "chain.pem", "-outform", form, "-out", tmp_path / "a.p7b")
+        found = read_pair([files["key"], (tmp_path / "a.p7b").read_bytes()], None)
+        assert (found.certificate, found.others) == (bundle.certificate, bundle.others)
+
+
 BAD: dict[str, tuple[list[str], str | None, type[PKIError], str]] = {
     "key alone": (["key"], None, NoCertificate, "found a key alone"),
     "certificate alone": (["certificate"], None, NoPrivateKey, "the certificate of 'F2LX0001' and no key"),

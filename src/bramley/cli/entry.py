@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Sequence
 
 import typer
@@ -24,6 +25,8 @@ DONE, FOUND, BAD_INPUT, TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command with these arguments, by default those of the process, and returns the exit code."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    # `cryptography` warns of odd names that it takes all the same; whoever gave the file cannot change them.
+    warnings.filterwarnings("ignore", message="Attribute's length must be", category=UserWarning)
     # Read here as well as by the parser, which may be what fails.
     as_json = "--json" in arguments
     try:

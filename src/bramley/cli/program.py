@@ -20,11 +20,12 @@ NOUNS = {
     "enroll": ("enroll", "Bring devices in."),
     "identity": ("identity", "Device identities: renew, revoke."),
     "certs": ("certs", "Certificates: what there is, when it ends, whose turn it is."),
-    "push": ("push", "The push certificate."),
+    "push": ("push", "The push certificate, and pushing with it."),
+    "inspect": ("inspect", "What any certificate-like file is, and what it is for."),
     "admin": ("admin", "Who may call the API."),
     "events": ("events", "What happened: who, when, what."),
     "settings": ("settings", "Every setting with the value in force."),
-    "simulate": ("simulate", "Simulated devices, and a stand-in for Apple's push service."),
+    "simulate": ("simulate", "Simulated devices, and stand-ins for Apple's services."),
     "demo": ("demo", "A whole fleet on this machine, in seconds."),
 }
 """Name: the module below bramley.cli that holds it as `app`, and what the list of commands says of it."""

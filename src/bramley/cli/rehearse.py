@@ -112,7 +112,10 @@ def show(outcome: Outcome, output: Output) -> None:
     tallies = [(blunder, tally(outcome.mistakes, blunder), tally(without, blunder)) for blunder in Blunder]
     output.table(
         ("mistake", "stopped by Bramley", "without checks"),
-        [(blunder, *(f"{each['stopped']} of {each['injected']}" for each in (ours, theirs))) for blunder, ours, theirs in tallies],
+        [
+            (blunder, *(f"{each['stopped']} of {each['injected']}" for each in (ours, theirs)))
+            for blunder, ours, theirs in tallies
+        ],
         empty="No mistakes.",
     )
     output.line("")

@@ -1,4 +1,4 @@
-"""`bramley simulate`: simulated devices against any MDM server, and a stand-in for Apple's push service."""
+"""`bramley simulate`: simulated devices against any MDM server, and stand-ins for Apple's services and mdmcert.download."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 from cryptography import x509
 
-from bramley.cli import fleet, stand_in
+from bramley.cli import fleet, simulate_mdmcert, simulate_portals, stand_in
 from bramley.cli.arguments import Address, address, read_file
 from bramley.cli.session import Session
 from bramley.cli.verbs import Verb, noun
@@ -21,7 +21,7 @@ from bramley.pki import certificates
 from bramley.sandbox.apns import NetworkCourier
 from bramley.sandbox.device import Behaviour, DeviceIdentity, Patience, SignatureStyle, SimulatedDevice
 
-app = noun("Simulated devices, and a stand-in for Apple's push service.")
+app = noun("Simulated devices, and stand-ins for Apple's services.")
 
 POLL_SECONDS = 5.0
 _LARGEST = 1024 * 1024
@@ -104,6 +104,10 @@ def apns(
     if topic and push_certificate is None:
         raise BadInput("--topic is for the push certificate.", advice="Add --push-certificate DIR.")
     asyncio.run(stand_in.serve(session.output, folder, (host, port, courier_port), push_certificate, topic))
+
+
+app.add_typer(simulate_portals.portal, name="portal")
+app.command("mdmcert", cls=Verb)(simulate_mdmcert.mdmcert)
 
 
 def _anchors(ca: Path | None) -> tuple[x509.Certificate, ...]:

@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-from bramley.cli.arguments import read_file
+from bramley.cli.arguments import write_new
 from bramley.cli.output import Output
 from bramley.cli.signals import stop_event
 from bramley.clock import SystemClock
-from bramley.errors import BadInput, OutsideTrouble
-from bramley.pki import certificates, keys
-from bramley.pki.pairs import read_key
+from bramley.errors import OutsideTrouble
+from bramley.pki import keys
+from bramley.sandbox import kept_files
 from bramley.sandbox.apns import APNs
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
-
-_LARGEST = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +31,8 @@ async def serve(
 ) -> None:
     """Stands in until asked to end. `where` is the host, the port for pushes and the port for devices."""
     stop, clock = stop_event(), SystemClock()
-    ca = open_ca(folder, clock.now())
+    ca = SandboxAppleCA.load(folder, clock.now())
+    ca.save(folder)
     apns = APNs(ca, clock)
     host, port, courier_port = where
     try:
@@ -74,26 +70,7 @@ def _announce(output: Output, apns: APNs, host: str, ca_file: Path, issued: Issu
     output.line(f"  BRAMLEY_PUSH_HOST={host} BRAMLEY_PUSH_PORT={apns.port} BRAMLEY_PUSH_CA_FILE={ca_file}")
     if issued:
         output.line(f"Push certificate of {issued.topic}:")
-        output.line(f"  bramley push import {issued.certificate} {issued.key}")
-
-
-def open_ca(folder: Path, now: datetime) -> SandboxAppleCA:
-    """The CAs kept in a folder; made, with `ca.pem` for whoever is to trust them, where there are none.
-
-    Their keys stand there in clear (0600): they are worth nothing outside a sandbox.
-    """
-    root, root_key = folder / "ca.pem", folder / "ca.key"
-    intermediate, intermediate_key = folder / "intermediate.pem", folder / "intermediate.key"
-    if intermediate_key.exists():  # written last, so the others are there
-        found, between = (certificates.load(read_file(file, "certificate", most=_LARGEST)) for file in (root, intermediate))
-        key, key_between = (read_key(read_file(file, "key", most=_LARGEST), None) for file in (root_key, intermediate_key))
-        return SandboxAppleCA(found, key, between, key_between)
-    ca = SandboxAppleCA.make(now)
-    _write(root, ca.root_pem)
-    _write(root_key, _pem(ca.root_key))
-    _write(intermediate, certificates.pem(ca.intermediate))
-    _write(intermediate_key, _pem(ca.intermediate_key))
-    return ca
+        output.line(f"  bramley push import {issued.certificate} --key {issued.key}")
 
 
 def issue_push_certificate(ca: SandboxAppleCA, folder: Path, *, topic: str | None, now: datetime) -> Issued:
@@ -101,22 +78,6 @@ def issue_push_certificate(ca: SandboxAppleCA, folder: Path, *, topic: str | Non
     key = keys.generate(keys.KeyAlgorithm.RSA_2048)
     issued = Issued(topic or new_topic(), folder / "push.pem", folder / "push.key")
     certificate = ca.issue_push_certificate(key.public_key(), topic=issued.topic, now=now)
-    _write(issued.key, _pem(key))
-    _write(issued.certificate, ca.chain_pem(certificate))
+    write_new(issued.key, kept_files.key_pem(key))
+    write_new(issued.certificate, ca.chain_pem(certificate))
     return issued
-
-
-def _pem(key: keys.PrivateKey) -> bytes:
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """A new file for its owner only. BadInput where something is in the way."""
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
-            file.write(content)
-    except (FileExistsError, NotADirectoryError):
-        raise BadInput(f"{path} cannot be written: something is in the way.", advice="Name another folder.") from None
-    except OSError as error:
-        raise OutsideTrouble(f"{path} cannot be written: {error.strerror}.", advice="Name another folder.") from None

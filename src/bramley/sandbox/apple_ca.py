@@ -64,7 +64,7 @@ class SandboxAppleCA:
     root_key: PrivateKey = field(repr=False)
     intermediate: x509.Certificate
     intermediate_key: PrivateKey = field(repr=False)
-    wwdr: Mapping[str, Issuer] = field(default_factory=dict)
+    wwdr: Mapping[str, Issuer]
 
     @classmethod
     def make(cls, now: datetime) -> SandboxAppleCA:

@@ -235,6 +235,7 @@ WRONG = {
     "without its end": Wrong(lambda hexed: hexed[:-2], "cut off"),
     "its beginning": Wrong(lambda hexed: hexed[:8], "cut off"),
     "three digits": Wrong(lambda hexed: hexed[:3], "cut off"),
+    "two digits": Wrong(lambda hexed: hexed[:2], "cut off"),
     "DER cut off": Wrong(lambda hexed: bytes.fromhex(hexed.decode())[:-20], "cut off"),
     "something after": Wrong(lambda hexed: hexed + b"00", WHOLE),
     "another structure": Wrong(lambda hexed: b"3003020101", WHOLE),

@@ -178,6 +178,23 @@ class Cast:
     def not_a_ca(self) -> SignedRequest:
         return self.with_g3(certify(self.apple.g3.certificate.subject, self.key("g3"), self.apple.root, LEAF))
 
+    def silent_ca(self) -> SignedRequest:
+        """An intermediate that does not say whether it is a CA."""
+        return self.with_g3(certify(self.apple.g3.certificate.subject, self.key("g3"), self.apple.root))
+
+    def impostor(self) -> SignedRequest:
+        """An intermediate with the name and the key identifier of G3, under the root, and another key."""
+        g3 = self.apple.g3.certificate
+        builder = x509.CertificateBuilder(g3.issuer, g3.subject, self.key("other").public_key(), 9, NOW - DAY, NOW + DAY)
+        for extension in g3.extensions:
+            builder = builder.add_extension(extension.value, critical=extension.critical)
+        return self.with_g3(Issued(builder.sign(self.key("root"), hashes.SHA256()), self.key("other")))
+
+    def weak_ca(self) -> SignedRequest:
+        weak = authority(name("Weak CA"), self.key("weak", 1024), self.apple.root)
+        vendor = certify(name("MDM Vendor: Weak"), self.key("vendor"), weak, LEAF, MARK)
+        return self.with_chain(vendor.certificate, weak.certificate, self.apple.chain[2])
+
     def not_for_certificates(self) -> SignedRequest:
         subject = self.apple.g3.certificate.subject
         return self.with_g3(authority(subject, self.key("g3"), self.apple.root, signs_certificates=False))
@@ -245,6 +262,9 @@ REFUSED: dict[str, tuple[Callable[[Cast], SignedRequest], type[PushCertificateEr
     ),
     "a root of the same name": (Cast.foreign_root, BadChain, "none of the roots"),
     "an intermediate that is no CA": (Cast.not_a_ca, BadChain, "not a CA"),
+    "an intermediate that is silent": (Cast.silent_ca, BadChain, "not a CA"),
+    "an impostor with the key identifier of G3": (Cast.impostor, BadChain, "not signed by"),
+    "an intermediate with a weak key": (Cast.weak_ca, BadChain, "Weak CA cannot be an issuer.*1024 bits"),
     "an intermediate that may not sign certificates": (Cast.not_for_certificates, BadChain, "not a CA"),
     "an expired intermediate": (Cast.expired_ca, BadChain, "G3.*expired"),
     "a path too long": (Cast.too_deep, BadChain, "allows 0 CAs"),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import time
 from base64 import b64encode
 from datetime import UTC, datetime, timedelta
@@ -189,6 +191,28 @@ def test_apples_roots_and_the_messages_of_real_devices_are_known(vectors: Path) 
     scep = inspect((vectors / "scep/macos-2016-PKCSReq.der").read_bytes(), password=None, now=NOW)
     assert (scep.what, [each.what for each in scep.inside]) == (What.SIGNED, [What.ENCRYPTED, What.CERTIFICATE])
     assert not scep.any_broken
+
+
+def test_what_openssl_signs_and_encrypts_is_known(files: Files, tmp_path: Path) -> None:
+    program = shutil.which("openssl")
+    if program is None:
+        pytest.skip("no openssl command on this machine")
+    (tmp_path / "pair.pem").write_bytes(files["push and key"])
+    (tmp_path / "in").write_bytes(files["profile"])
+    (tmp_path / "recipient.pem").write_bytes(files["mdmcert certificate"])
+    cms = [program, "cms", "-binary", "-in", str(tmp_path / "in"), "-out", str(tmp_path / "out"), "-outform"]
+
+    def made(*options: object) -> Finding:
+        subprocess.run([*cms, *map(str, options)], check=True, capture_output=True)
+        return inspect((tmp_path / "out").read_bytes(), password=None, now=NOW)
+
+    signed = made("DER", "-sign", "-nodetach", "-signer", tmp_path / "pair.pem")
+    assert (signed.what, signed.details["signed by"], signed.any_broken) == (What.PROFILE, TOPIC, False)
+    for cipher, shown in (("-aes256", "aes-256-cbc"), ("-des3", "des-ede3-cbc"), ("-aes-256-gcm", None)):
+        sealed = made("PEM", "-encrypt", cipher, tmp_path / "recipient.pem")
+        assert sealed.what is (What.ENCRYPTED if shown else What.OTHER_CMS)
+        assert sealed.details.get("cipher") == shown
+        assert ("serial" in sealed.owner) == bool(shown)
 
 
 def test_names_from_a_file_stay_on_their_line(p256: Any) -> None:

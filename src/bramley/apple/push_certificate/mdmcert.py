@@ -163,9 +163,9 @@ def _der(data: bytes) -> bytes:
 
 
 def _announced(der: bytes) -> int:
-    """How many octets the message should have by its own header; 0 where the header does not say (X.690 8.1.3)."""
+    """How many octets the message has by its own header (X.690 8.1.3); where that does not say, no more than the header."""
     octets = der[1] & 0x7F if len(der) > 1 and der[1] > 0x80 else 0
-    return 2 + octets + int.from_bytes(der[2 : 2 + octets], "big") if 0 < octets <= 4 else 0
+    return 2 + octets + int.from_bytes(der[2 : 2 + octets], "big")
 
 
 def _object(data: bytes) -> dict[str, Any]:

@@ -26,7 +26,7 @@ def register(app: typer.Typer) -> None:
 def import_(
     ctx: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Certificate, or certificate and key: PKCS#12, PEM or DER.")
+        list[Path], typer.Argument(metavar="FILE", help="Certificate, or certificate and key: PKCS#12, PEM or DER.")
     ],
     key: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The private key, where no other file holds it and it was not made here.")

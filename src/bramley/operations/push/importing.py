@@ -5,6 +5,7 @@ Command line, API, NanoMDM's route and whatever else brings one: all of them end
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -63,7 +64,8 @@ async def import_files(
     no such thing (`pki.errors`).
     """
     try:
-        bundle = pairs.read_pair(files, password)
+        # elsewhere: a password is made costly to try, and a key's numbers to check
+        bundle = await asyncio.to_thread(pairs.read_pair, files, password)
         pair = bundle.certificate, bundle.key
     except NoPrivateKey:
         own = await _with_own_key(installation, files)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -65,8 +66,10 @@ async def ask(installation: Installation, wanted: Wanted, *, actor: str, dry_run
 
     `new_key` gives an open request up and makes another; its key is kept, should its certificate come after all.
     """
+    if wanted.reuse_key and wanted.new_key:
+        raise Invalid("A request is for a new key or for the one in force, not for both.")
     now = installation.clock.now()
-    fresh = None if wanted.reuse_key else keys.generate(keys.KeyAlgorithm.RSA_2048)
+    fresh = None if wanted.reuse_key else await asyncio.to_thread(keys.generate, keys.KeyAlgorithm.RSA_2048)
     account = wanted.account.strip()
 
     def put(tx: Tx) -> Asked:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -45,7 +46,7 @@ async def ask(
     installation: Installation, *, account: str, email: str, country: str = "US", new_key: bool = False, actor: str
 ) -> VendorRequest:
     """Makes a key and a request for the vendor certificate, or finds the open ones. `account` is the developer account."""
-    now, fresh = installation.clock.now(), keys.generate(keys.KeyAlgorithm.RSA_2048)
+    now, fresh = installation.clock.now(), await asyncio.to_thread(keys.generate, keys.KeyAlgorithm.RSA_2048)
 
     def put(tx: Tx) -> VendorRequest:
         lineage = records.lineage(tx, Kind.PUSH_VENDOR, NAME, Policy(), now=now)

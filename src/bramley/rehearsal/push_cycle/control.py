@@ -1,7 +1,7 @@
-"""The control: a push server that checks nothing, as MicroMDM's is (micromdm/micromdm#346), with as many registrations as a fleet.
+"""The control: a push server that checks nothing, with as many registrations as a fleet.
 
-It keeps one certificate and one key, the last it was given, takes the topic from the certificate and pushes with them to every
-token that it knows. It shows what is in force and until when.
+It keeps one certificate and one key, the last it was given, takes the topic from the certificate, and pushes with them to every
+token that it knows. MicroMDM keeps its push certificate in this way (micromdm/micromdm#346).
 """
 
 from __future__ import annotations

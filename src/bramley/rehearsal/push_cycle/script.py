@@ -151,6 +151,8 @@ async def play(fleet: Fleet, way: Way, route: Route, *, years: int, chance: rand
     story = Story(fleet, way, route, chance, audience)
     late = chance.randint(1, years)
     try:
+        if not await _everybody_answers(fleet):
+            story.fail("not every device answered before any mistake was made")
         for year in range(1, years + 1):
             await _year(story, year, late=year == late)
     except BramleyError as error:

@@ -1,0 +1,128 @@
+"""`bramley rehearse push-cycle`: what it prints for people and for machines, its exit code, and the door it adds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bramley.cli import rehearse as verb
+from bramley.cli.rehearse import CommandLineDoor
+from bramley.clock import SystemClock
+from bramley.errors import OutsideTrouble
+from bramley.model.push import Route
+from bramley.operations.installation import Installation, open_installation
+from bramley.pki import keys
+from bramley.rehearsal.push_cycle.doors import OutOfOrder
+from bramley.rehearsal.push_cycle.outcome import Blunder, FleetOutcome, Mistake, Outcome
+from bramley.rehearsal.push_cycle.script import Said
+from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
+from bramley.sandbox.clock import ShiftedClock
+from bramley.sandbox.kept_files import key_pem
+from bramley.settings import Settings
+from tests.cli.kit import Run
+
+MISTAKES = tuple(Mistake(1, blunder, "" if blunder is Blunder.LATE else "API", stopped=True) for blunder in Blunder)
+FLEET = FleetOutcome(Route.VENDOR, "com.apple.mgmt.External.x", 2, 1, MISTAKES, [], [])
+CONTROL = replace(FLEET, lost=["a", "b"], mistakes=tuple(replace(mistake, stopped=False) for mistake in MISTAKES))
+GOOD = Outcome(1, [FLEET], [CONTROL])
+LOST = replace(GOOD, fleets=[replace(FLEET, lost=["a"], mistakes=(replace(MISTAKES[0], stopped=False), *MISTAKES[1:]))])
+
+
+def test_a_short_rehearsal_goes_through_the_command_line_too(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    # neither may reach the installation of a rehearsal
+    monkeypatch.setenv("BRAMLEY_DATABASE", "postgresql://nobody@127.0.0.1:1/nothing")
+    monkeypatch.setenv("BRAMLEY_URL", "https://production.example")
+
+    shown = run("rehearse", "push-cycle", "--years", 1, "--devices", 1, "--route", "profile-manager", "--json")
+
+    assert shown.code == 0, shown.err
+    told = shown.json
+    assert {name: told[name] for name in ("renewals", "devices_lost", "control_devices_lost", "passed")} == {
+        "renewals": 1,
+        "devices_lost": 0,
+        "control_devices_lost": 1,
+        "passed": True,
+    }
+    assert told["mistakes_injected"] == told["mistakes_stopped"] == 3 * 5 + 2
+    assert told["fleets"][0]["doors"]["command line"]["stopped"] >= 3
+    assert shown.err == ""
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(GOOD, 0), (LOST, 1)])
+def test_the_exit_code_says_whether_all_went_well(
+    run: Run, monkeypatch: pytest.MonkeyPatch, outcome: Outcome, code: int
+) -> None:
+    plans: list[Any] = []
+    folders: list[Path] = []
+
+    async def perform(folder: Path, plan: object, _output: object) -> Outcome:
+        folders.append(folder)
+        plans.append(plan)
+        return outcome
+
+    monkeypatch.setattr(verb, "_perform", perform)
+
+    options = ("--years", 2, "--devices", 7, "--seed", 9, "--route", "vendor", "--route", "vendor")
+    shown = run("rehearse", "push-cycle", *options, "--json")
+    for_people = run("rehearse", "push-cycle")
+
+    assert (shown.code, for_people.code) == (code, code)
+    assert json.loads(shown.out)["passed"] is (code == 0)
+    assert (plans[0].years, plans[0].devices, plans[0].seed, plans[0].routes) == (2, 7, 9, (Route.VENDOR,))
+    assert (plans[1].years, plans[1].devices, plans[1].routes) == (3, 50, tuple(Route))
+    assert not any(folder.exists() for folder in folders)
+    assert ("All went as it must: 1 renewals, 5 of 5 mistakes stopped, 0 devices lost; without checks 2." in for_people.out) is (
+        code == 0
+    )
+    assert ("✗ year 1: wrong-topic by API got through" in for_people.out) is (code == 1)
+    assert "no checks   vendor" in for_people.out
+
+
+@pytest.mark.parametrize("years", ["0", "9", "x"])
+def test_years_are_bounded(run: Run, years: str) -> None:
+    assert run("rehearse", "push-cycle", "--years", years).code == 2
+
+
+@pytest.fixture
+def door(data: Path) -> tuple[CommandLineDoor, ShiftedClock]:
+    """The door to an installation for which ten years have passed."""
+    clock = ShiftedClock()
+    return CommandLineDoor(partial(open_installation, Settings(data=data), clock, {})), clock
+
+
+async def test_the_door_tells_what_the_command_line_says(
+    door: tuple[CommandLineDoor, ShiftedClock], snapshot: Callable[[], list[int]], data: Path
+) -> None:
+    way_in, clock = door
+    clock.shift += 9 * (clock.now().replace(year=2027) - clock.now().replace(year=2026))
+    apple, key = SandboxAppleCA.make(clock.now()), keys.generate(keys.KeyAlgorithm.RSA_2048)
+
+    def files(topic: str) -> list[bytes]:
+        issued = apple.issue_push_certificate(key.public_key(), topic=topic, now=clock.now())
+        from bramley.pki import certificates
+
+        return [certificates.pem(issued), key_pem(key)]
+
+    refused = await way_in(files(new_topic()), None)
+    taken = await way_in(files("com.apple.mgmt.External.tests"), None)
+
+    assert not refused.accepted
+    assert "1 enrolled device(s) listen to com.apple.mgmt.External.tests" in refused.words
+    assert taken == Said(True), "by the clock of the rehearsal it is in date"
+    installation = await open_installation(Settings(data=data), SystemClock(), {})
+    assert len(await installation.store.read(lambda tx: tx.lineages.certificates(limit=100))) > 0
+    await installation.store.close()
+
+
+async def test_trouble_is_not_taken_for_a_refusal() -> None:
+    async def fail() -> Installation:
+        raise OutsideTrouble("The disk is full.")
+
+    with pytest.raises(OutOfOrder, match="exit code is 3"):
+        await CommandLineDoor(fail)([b"-----BEGIN CERTIFICATE-----"], None)
