@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import tempfile
 from collections.abc import Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -13,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from typer.main import get_command
 
 from bramley.cli.session import Session
 from bramley.cli.verbs import Invocation, Verb, noun
+from bramley.errors import BramleyError, OutsideTrouble
 from bramley.model.push import Route
 from bramley.settings import Log
 
@@ -23,8 +24,11 @@ if TYPE_CHECKING:
     from bramley.cli.output import Output
     from bramley.rehearsal.push_cycle.doors import Opener
     from bramley.rehearsal.push_cycle.outcome import FleetOutcome, Outcome
+    from bramley.rehearsal.push_cycle.parts import Said
     from bramley.rehearsal.push_cycle.performance import Plan
-    from bramley.rehearsal.push_cycle.script import Said
+
+_LONGEST = 8
+"""Years. After more of them devices renew their identities as well: another rehearsal."""
 
 app = noun("Years on this machine, in minutes.")
 
@@ -32,7 +36,7 @@ app = noun("Years on this machine, in minutes.")
 @app.command("push-cycle", cls=Verb)
 def push_cycle(
     ctx: typer.Context,
-    years: Annotated[int, typer.Option(min=1, max=8, help="How many renewals each fleet lives through.")] = 3,
+    years: Annotated[int, typer.Option(min=1, max=_LONGEST, help="How many renewals each fleet lives through.")] = 3,
     devices: Annotated[int, typer.Option(min=1, max=1000, help="How many devices each fleet has.")] = 50,
     route: Annotated[list[Route] | None, typer.Option(help="A way to the push certificate; repeat it. By default all.")] = None,
     seed: Annotated[int, typer.Option(help="Another order of mistakes, and other devices.")] = 1,
@@ -72,25 +76,27 @@ class CommandLineDoor:
         return await asyncio.to_thread(self._import, files, password)
 
     def _import(self, files: Sequence[bytes], password: str | None) -> Said:
-        from bramley.cli.entry import BAD_INPUT, DONE, main
-        from bramley.rehearsal.push_cycle.doors import OutOfOrder
-        from bramley.rehearsal.push_cycle.script import Said
+        from bramley.cli.program import PROGRAM, app
+        from bramley.rehearsal.push_cycle.parts import Said
+        from bramley.storage.errors import StorageError
 
-        errors = io.StringIO()
         with tempfile.TemporaryDirectory(prefix="bramley-rehearsal-") as name:
-            folder = Path(name)
-            arguments = ["push", "import", "--json"]
+            paths = [Path(name, str(number)) for number in range(len(files))]
+            for path, content in zip(paths, files, strict=True):
+                path.write_bytes(content)
+            arguments = ["push", "import", *map(str, paths)]
             if password is not None:
-                (folder / "password").write_text(f"{password}\n", encoding="utf-8")
-                arguments += ["--password-file", str(folder / "password")]
-            for number, content in enumerate(files):
-                (folder / f"{number}").write_bytes(content)
-                arguments.append(str(folder / f"{number}"))
-            with redirect_stdout(io.StringIO()), redirect_stderr(errors):
-                code = main(arguments, Invocation(opener=self.opener))
-        if code not in (DONE, BAD_INPUT):
-            raise OutOfOrder(f"Expected `bramley push import` to take or refuse a certificate; its exit code is {code}.")
-        return Said(code == DONE, "" if code == DONE else json.loads(errors.getvalue().splitlines()[-1])["error"])
+                secret = Path(name, "password")
+                secret.write_text(f"{password}\n", encoding="utf-8")
+                arguments += ["--password-file", str(secret)]
+            try:
+                with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                    get_command(app).main(arguments, PROGRAM, standalone_mode=False, obj=Invocation(opener=self.opener))
+            except (OutsideTrouble, StorageError):
+                raise
+            except BramleyError as error:
+                return Said(False, error.message)
+        return Said(True)
 
 
 def show(outcome: Outcome, output: Output) -> None:

@@ -17,7 +17,7 @@ from bramley.operations.push import importing
 from bramley.pki import certificates, keys
 from bramley.rehearsal.push_cycle import doors
 from bramley.rehearsal.push_cycle.doors import HalfRestoredBackup, Operation, OutOfOrder
-from bramley.rehearsal.push_cycle.script import Said
+from bramley.rehearsal.push_cycle.parts import Said
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
 from bramley.sandbox.kept_files import key_pem
 

@@ -21,10 +21,13 @@ from typing import Any, Final
 import pycurl
 
 from bramley.apple.push.exchange import Answer, Batch, Exchange, Request
-from bramley.apple.push.stages import Progress, failed_at
+from bramley.apple.push.stages import Progress, Stage, failed_at
 
 _TRUST_FAILURES: Final = frozenset({pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_CERTPROBLEM})
 """Failures that a second attempt cannot mend: the server's certificate or our own."""
+
+_SILENCE: Final = Answer(0, error="the connection went silent: no answer came in time", failed_at=Stage.HTTP2)
+"""For a second try on a connection that another request's timeout condemned."""
 
 
 class Engine:
@@ -111,13 +114,12 @@ class Engine:
 
     def _collect(self, connection: _Connection, idle: list[Any]) -> _Connection:
         """Reports what is finished and sends what failed once more; the connection to go on with."""
-        condemned = False
+        condemned, again = False, list[tuple[Any, Exchange]]()
         for handle, code, message in connection.finished():
             exchange = connection.take(handle)
             condemned = condemned or code == pycurl.E_OPERATION_TIMEDOUT
             if code and not exchange.second_try and code not in _TRUST_FAILURES:
-                exchange.second_try = True
-                connection.start(handle, exchange)
+                again.append((handle, exchange))
                 continue
             if code:
                 answer = _failure(handle, code, message)
@@ -125,15 +127,21 @@ class Engine:
                 answer = Answer(handle.getinfo(pycurl.RESPONSE_CODE), exchange.headers, bytes(exchange.body))
             idle.append(handle)
             exchange.batch.put(exchange.index, answer)
-        if not condemned:
-            return connection
-        successor = _Connection(self._wake_read)
-        for handle, exchange in list(connection.exchanges.items()):
-            connection.take(handle)
-            # what started on the condemned connection has had its first try there, and nothing told it so
+        successor = connection
+        if condemned:
+            # what else is on the condemned connection has had a try there, and nothing told it so
+            for handle in list(connection.exchanges):
+                exchange = connection.take(handle)
+                if exchange.second_try:
+                    idle.append(handle)
+                    exchange.batch.put(exchange.index, _SILENCE)
+                else:
+                    again.append((handle, exchange))
+            connection.close()
+            successor = _Connection(self._wake_read)
+        for handle, exchange in again:
             exchange.second_try = True
             successor.start(handle, exchange)
-        connection.close()
         return successor
 
 

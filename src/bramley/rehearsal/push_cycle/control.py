@@ -21,7 +21,7 @@ from bramley.model.push import Route
 from bramley.pki import certificates
 from bramley.pki.keys import PrivateKey
 from bramley.rehearsal.push_cycle.desks import HandDesk
-from bramley.rehearsal.push_cycle.script import Door, Said
+from bramley.rehearsal.push_cycle.parts import Door, Said
 from bramley.rehearsal.push_cycle.ways import Way, unpack, way
 from bramley.sandbox.apns import APNs
 from bramley.sandbox.apns.tokens import Payload
@@ -45,7 +45,7 @@ class Registration:
 
 
 class NaiveFleet:
-    """`script.Fleet` with such a server."""
+    """`parts.Fleet` with such a server."""
 
     def __init__(self, apns: APNs, root_pem: bytes, clock: ShiftedClock, certificate: x509.Certificate, key: PrivateKey) -> None:
         self._clock, self._root_pem, self._certificate, self._key = clock, root_pem, certificate, key

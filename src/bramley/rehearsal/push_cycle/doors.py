@@ -22,11 +22,12 @@ from bramley.operations.live import Live
 from bramley.operations.push import importing, lineages
 from bramley.pki import certificates, keys
 from bramley.rehearsal.push_cycle.desks import ACTOR
-from bramley.rehearsal.push_cycle.script import Door, Said
+from bramley.rehearsal.push_cycle.parts import Door, Said
 from bramley.rehearsal.push_cycle.ways import unpack
 from bramley.rehearsal.stage import Stage
 from bramley.sandbox.kept_files import key_pem
 from bramley.storage import schema
+from bramley.storage.errors import StorageError
 from bramley.storage.protocols import Tx
 
 Opener = Callable[[], Awaitable[Installation]]
@@ -62,7 +63,7 @@ class Operation:
     async def __call__(self, files: Sequence[bytes], password: str | None) -> Said:
         try:
             await importing.import_files(self.installation, files, password, actor=ACTOR)
-        except OutsideTrouble:
+        except (OutsideTrouble, StorageError):
             raise
         except BramleyError as error:
             return Said(False, error.message)
@@ -79,11 +80,9 @@ class API:
 
     async def __call__(self, files: Sequence[bytes], password: str | None) -> Said:
         body = {"files": [base64.b64encode(file).decode() for file in files], "password": password}
-        async with httpx2.AsyncClient(verify=self.trust, trust_env=False) as client:
-            answer = await client.post(
-                f"{self.url}/api/v1/push/certificates", json=body, headers={"Authorization": f"Bearer {self.token}"}
-            )
-        return _said(answer, taken=201)
+        headers = {"Authorization": f"Bearer {self.token}"}
+        request = httpx2.Request("POST", f"{self.url}/api/v1/push/certificates", json=body, headers=headers)
+        return _said(await _send(request, self.trust), taken=201)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +96,9 @@ class NanoMDMRoute:
     async def __call__(self, files: Sequence[bytes], password: str | None) -> Said:
         certificate, key = unpack(files, password)
         body = certificates.pem(certificate) + (key_pem(key) if key else b"")
-        async with httpx2.AsyncClient(verify=self.trust, trust_env=False) as client:
-            answer = await client.put(f"{self.url}/v1/pushcert", content=body, auth=("nanomdm", self.token))
-        return _said(answer, taken=200)
+        basic = base64.b64encode(f"nanomdm:{self.token}".encode()).decode()
+        request = httpx2.Request("PUT", f"{self.url}/v1/pushcert", content=body, headers={"Authorization": f"Basic {basic}"})
+        return _said(await _send(request, self.trust), taken=200)
 
 
 class HalfRestoredBackup:
@@ -172,6 +171,14 @@ def _trust(stage: Stage) -> ssl.SSLContext:
     context = ssl.create_default_context(cadata=certificates.pem(root).decode())
     context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
     return context
+
+
+async def _send(request: httpx2.Request, trust: ssl.SSLContext) -> httpx2.Response:
+    try:
+        async with httpx2.AsyncClient(verify=trust, trust_env=False) as client:
+            return await client.send(request)
+    except httpx2.TransportError as error:
+        raise OutOfOrder(f"No answer from {request.url}: {str(error) or type(error).__name__}.") from None
 
 
 def _said(answer: httpx2.Response, *, taken: int) -> Said:

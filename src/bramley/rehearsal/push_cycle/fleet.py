@@ -25,7 +25,7 @@ from bramley.pki import certificates
 from bramley.rehearsal.cast import STYLES, awake
 from bramley.rehearsal.push_cycle.desks import ACTOR, MdmcertDesk, VendorDesk
 from bramley.rehearsal.push_cycle.doors import CommandLine, HalfRestoredBackup, doors, in_force
-from bramley.rehearsal.push_cycle.script import Door
+from bramley.rehearsal.push_cycle.parts import Door
 from bramley.rehearsal.push_cycle.ways import ACCOUNT, Way, way
 from bramley.rehearsal.stage import APPLE_ROOT, Stage, TooSlow, open_bare_stage
 from bramley.sandbox.apns import APNs
@@ -42,7 +42,7 @@ _PRODUCT: Final = "Bramley"
 
 
 class GuardedFleet:
-    """`script.Fleet` with Bramley. `patience`, in seconds of the machine, is for devices that should answer."""
+    """`parts.Fleet` with Bramley. `patience`, in seconds of the machine, is for devices that should answer."""
 
     def __init__(
         self, stage: Stage, clock: ShiftedClock, devices: Sequence[SimulatedDevice], ways_in: Mapping[str, Door], patience: float

@@ -7,17 +7,14 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 from bramley.model.push import Route
 from bramley.rehearsal.push_cycle.control import naive_fleet
 from bramley.rehearsal.push_cycle.doors import CommandLine
 from bramley.rehearsal.push_cycle.fleet import guarded_fleet
 from bramley.rehearsal.push_cycle.outcome import FleetOutcome, Outcome
-from bramley.rehearsal.push_cycle.script import Audience, play
-
-LONGEST: Final = 8
-"""Years. After more of them devices renew their identities as well: another rehearsal."""
+from bramley.rehearsal.push_cycle.parts import Audience
+from bramley.rehearsal.push_cycle.script import play
 
 
 @dataclass(frozen=True, slots=True)
