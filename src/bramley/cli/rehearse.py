@@ -77,6 +77,7 @@ class CommandLineDoor:
 
     def _import(self, files: Sequence[bytes], password: str | None) -> Said:
         from bramley.cli.program import PROGRAM, app
+        from bramley.rehearsal.push_cycle.doors import OutOfOrder
         from bramley.rehearsal.push_cycle.parts import Said
         from bramley.storage.errors import StorageError
 
@@ -91,11 +92,14 @@ class CommandLineDoor:
                 arguments += ["--password-file", str(secret)]
             try:
                 with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                    get_command(app).main(arguments, PROGRAM, standalone_mode=False, obj=Invocation(opener=self.opener))
+                    invocation = Invocation(opener=self.opener)
+                    code = get_command(app).main(arguments, prog_name=PROGRAM, standalone_mode=False, obj=invocation)
             except (OutsideTrouble, StorageError):
                 raise
             except BramleyError as error:
                 return Said(False, error.message)
+        if code:
+            raise OutOfOrder(f"`bramley push import` ended with the exit code {code}.")
         return Said(True)
 
 
@@ -129,7 +133,7 @@ def show(outcome: Outcome, output: Output) -> None:
         output.marked("✗", "bold red", failure)
     for mistake in outcome.mistakes:
         if not mistake.stopped:
-            output.marked("✗", "bold red", f"year {mistake.year}: {mistake.blunder} by {mistake.door or 'nobody'} got through")
+            output.marked("✗", "bold red", f"{mistake} got through")
     verdict = ("All went as it must:", "bold green") if outcome.passed else ("Not all went as it must:", "bold red")
     told = outcome.as_json()
     output.marked(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 
 from bramley.apple.push_certificate import APPLE_ROOTS, BadChain, MissingIssuer, build_chain, read_cas
 from bramley.errors import BadInput
@@ -50,13 +51,22 @@ def test_of_two_certificates_of_one_ca_the_one_in_force_is_taken(apple_like: App
         assert build_chain(a.vendor.certificate, candidates, roots=a.roots, now=NOW) == a.chain
 
 
+def test_the_key_identifier_decides_between_certificates_of_one_key(apple_like: AppleLike, rsa_key: KeyOf) -> None:
+    a = apple_like
+    other = x509.SubjectKeyIdentifier(b"another way to count")
+    builder = x509.CertificateBuilder(a.root.certificate.subject, a.g3.certificate.subject, rsa_key("g3").public_key(), 8)
+    builder = builder.not_valid_before(NOW - DAY).not_valid_after(NOW + DAY).add_extension(other, critical=False)
+    renamed = builder.sign(rsa_key("root"), hashes.SHA256())
+    assert build_chain(a.vendor.certificate, [renamed, *a.chain[1:]], roots=a.roots, now=NOW) == a.chain
+
+
 def test_without_key_identifiers_the_signature_decides(apple_like: AppleLike, rsa_key: KeyOf) -> None:
     a = apple_like
     bare = (
         x509.CertificateBuilder(a.g3.certificate.subject, name("MDM Vendor: Bare"), rsa_key("vendor").public_key(), 7)
         .not_valid_before(NOW - DAY)
         .not_valid_after(NOW + DAY)
-        .sign(rsa_key("g3"), a.vendor.certificate.signature_hash_algorithm)  # type: ignore[arg-type]
+        .sign(rsa_key("g3"), hashes.SHA256())
     )
     candidates = [each.certificate for each in (a.twin, a.g4, a.g3, a.root)]
     assert build_chain(bare, candidates, roots=a.roots, now=NOW) == (bare, *a.chain[1:])

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+import msgspec
 import pycurl
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -193,7 +194,7 @@ def _trust(target: PushTarget) -> dict[int, Any]:
 
 def _body(push: Push) -> bytes:
     """The payload of an MDM push: the magic string and nothing else; an `aps` key would make it another kind of push."""
-    return json.dumps({"mdm": push.push_magic}, separators=(",", ":")).encode()
+    return msgspec.json.encode({"mdm": push.push_magic})
 
 
 def _result(answer: Answer) -> PushResult:

@@ -21,13 +21,10 @@ from typing import Any, Final
 import pycurl
 
 from bramley.apple.push.exchange import Answer, Batch, Exchange, Request
-from bramley.apple.push.stages import Progress, Stage, failed_at
+from bramley.apple.push.stages import Progress, failed_at
 
 _TRUST_FAILURES: Final = frozenset({pycurl.E_PEER_FAILED_VERIFICATION, pycurl.E_SSL_CACERT_BADFILE, pycurl.E_SSL_CERTPROBLEM})
 """Failures that a second attempt cannot mend: the server's certificate or our own."""
-
-_SILENCE: Final = Answer(0, error="the connection went silent: no answer came in time", failed_at=Stage.HTTP2)
-"""For a second try on a connection that another request's timeout condemned."""
 
 
 class Engine:
@@ -114,27 +111,29 @@ class Engine:
 
     def _collect(self, connection: _Connection, idle: list[Any]) -> _Connection:
         """Reports what is finished and sends what failed once more; the connection to go on with."""
-        condemned, again = False, list[tuple[Any, Exchange]]()
+        silence: Answer | None = None
+        again: list[tuple[Any, Exchange]] = []
         for handle, code, message in connection.finished():
             exchange = connection.take(handle)
-            condemned = condemned or code == pycurl.E_OPERATION_TIMEDOUT
+            if code == pycurl.E_OPERATION_TIMEDOUT:
+                silence = _failure(handle, code, message)
             if code and not exchange.second_try and code not in _TRUST_FAILURES:
                 again.append((handle, exchange))
                 continue
             if code:
                 answer = _failure(handle, code, message)
             else:
-                answer = Answer(handle.getinfo(pycurl.RESPONSE_CODE), exchange.headers, bytes(exchange.body))
+                answer = exchange.answer(handle.getinfo(pycurl.RESPONSE_CODE))
             idle.append(handle)
             exchange.batch.put(exchange.index, answer)
         successor = connection
-        if condemned:
+        if silence is not None:
             # what else is on the condemned connection has had a try there, and nothing told it so
             for handle in list(connection.exchanges):
                 exchange = connection.take(handle)
                 if exchange.second_try:
                     idle.append(handle)
-                    exchange.batch.put(exchange.index, _SILENCE)
+                    exchange.batch.put(exchange.index, silence)
                 else:
                     again.append((handle, exchange))
             connection.close()
@@ -170,6 +169,8 @@ class _Connection:
         self._selector.register(wake, selectors.EVENT_READ)
         self._due: float | None = None
         self.exchanges: dict[Any, Exchange] = {}
+        # what each handle sends already: a batch shares its headers
+        self._headers: dict[Any, tuple[str, ...]] = {}
         self._multi = multi = pycurl.CurlMulti()
         multi.setopt(pycurl.M_PIPELINING, pycurl.PIPE_MULTIPLEX)
         multi.setopt(pycurl.M_MAX_HOST_CONNECTIONS, 1)
@@ -178,11 +179,14 @@ class _Connection:
         multi.setopt(pycurl.M_TIMERFUNCTION, self._on_timer)
 
     def start(self, handle: Any, exchange: Exchange) -> None:
-        exchange.headers, exchange.body = {}, bytearray()
+        exchange.begin()
         handle.setopt(pycurl.URL, exchange.request.url)
-        handle.setopt(pycurl.HTTPHEADER, list(exchange.request.headers))
+        if self._headers.get(handle) is not exchange.request.headers:
+            self._headers[handle] = exchange.request.headers
+            handle.setopt(pycurl.HTTPHEADER, list(exchange.request.headers))
         handle.setopt(pycurl.POSTFIELDS, exchange.request.body)
-        handle.setopt(pycurl.HEADERFUNCTION, exchange.take_header)
+        # a list takes each line without a call into Python: what the lines say is read once, at the end
+        handle.setopt(pycurl.HEADERFUNCTION, exchange.lines.append)
         handle.setopt(pycurl.WRITEFUNCTION, exchange.take_body)
         self.exchanges[handle] = exchange
         self._multi.add_handle(handle)

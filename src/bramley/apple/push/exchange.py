@@ -52,18 +52,23 @@ class Batch:
 class Exchange:
     """One request on its way, with what has been received of its answer."""
 
-    __slots__ = ("batch", "body", "headers", "index", "request", "second_try")
+    __slots__ = ("batch", "body", "index", "lines", "request", "second_try")
 
     def __init__(self, request: Request, batch: Batch, index: int) -> None:
         self.request, self.batch, self.index = request, batch, index
         self.second_try = False
-        self.headers: dict[str, str] = {}
-        self.body = bytearray()
+        self.begin()
 
-    def take_header(self, line: bytes) -> None:
-        name, colon, value = line.decode("latin-1").partition(":")
-        if colon:
-            self.headers[name.strip().lower()] = value.strip()
+    def begin(self) -> None:
+        """Forgets what an earlier try received."""
+        self.lines: list[bytes] = []
+        self.body = b""
+
+    def answer(self, status: int) -> Answer:
+        """What has been received, under the status that came with it."""
+        split = (line.decode("latin-1").partition(":") for line in self.lines)
+        headers = {name.strip().lower(): value.strip() for name, colon, value in split if colon}
+        return Answer(status, headers, self.body)
 
     def take_body(self, piece: bytes) -> int:
         if len(self.body) + len(piece) > ANSWER_LIMIT:

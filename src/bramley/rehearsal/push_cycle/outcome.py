@@ -39,6 +39,9 @@ class Mistake:
     stopped: bool
     said: str = ""
 
+    def __str__(self) -> str:
+        return f"year {self.year}: {self.blunder}{f' by {self.door}' if self.door else ''}"
+
 
 @dataclass(frozen=True, slots=True)
 class FleetOutcome:

@@ -68,7 +68,7 @@ class Story:
 
     def made(self, mistakes: Sequence[Mistake]) -> None:
         self.mistakes += mistakes
-        self.wrong += [f"year {each.year}: {each.blunder} by {each.door} got through" for each in mistakes if not each.stopped]
+        self.wrong += [str(mistake) for mistake in mistakes if not mistake.stopped]
 
     def fail(self, what: str) -> None:
         self.failures.append(what)
