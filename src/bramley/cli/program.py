@@ -27,6 +27,7 @@ NOUNS = {
     "settings": ("settings", "Every setting with the value in force."),
     "simulate": ("simulate", "Simulated devices, and stand-ins for Apple's services."),
     "demo": ("demo", "A whole fleet on this machine, in seconds."),
+    "rehearse": ("rehearse", "Years on this machine, in minutes."),
 }
 """Name: the module below bramley.cli that holds it as `app`, and what the list of commands says of it."""
 

@@ -51,7 +51,8 @@ class Session:
         from bramley.clock import SystemClock
         from bramley.operations.installation import open_installation
 
-        installation = await open_installation(self.settings(), SystemClock())
+        opener = self._invocation.opener
+        installation = await (opener() if opener else open_installation(self.settings(), SystemClock()))
         try:
             if dry_run:
                 return await operation(replace(installation, store=DryRun(installation.store)))

@@ -5,21 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperOption
 from typer.main import get_command
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from bramley.operations.installation import Installation
+
 
 @dataclass(frozen=True, slots=True)
 class Invocation:
-    """What the common options said."""
+    """What the common options said. `opener` opens another installation than the settings name: that of a rehearsal."""
 
     data: Path | None = None
     database: str | None = None
     config: Path | None = None
     as_json: bool = False
+    opener: Callable[[], Awaitable[Installation]] | None = None
 
 
 def _set_data(ctx: typer.Context, value: Path | None) -> None:

@@ -42,7 +42,7 @@ class Housekeeping:
         return [DONE] * len(jobs)
 
     async def sweep(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """Deletes challenges that expired, and jobs and waves that ended, a month ago. Events and certificates are never deleted."""
+        """Deletes challenges that expired, jobs and waves that ended, a month ago; events and certificates never."""
         before = self._live.installation.clock.now() - KEPT
 
         def delete(tx: Tx) -> None:

@@ -120,10 +120,7 @@ class Engine:
             if code and not exchange.second_try and code not in _TRUST_FAILURES:
                 again.append((handle, exchange))
                 continue
-            if code:
-                answer = _failure(handle, code, message)
-            else:
-                answer = exchange.answer(handle.getinfo(pycurl.RESPONSE_CODE))
+            answer = _failure(handle, code, message) if code else exchange.answer(handle.getinfo(pycurl.RESPONSE_CODE))
             idle.append(handle)
             exchange.batch.put(exchange.index, answer)
         successor = connection
