@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from bramley.apple.push.stages import Stage
@@ -23,13 +23,20 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back. `status` 0 is no answer: `error` says why, `failed_at` where. Header names are in lower case."""
+    """What came back. `status` 0 is no answer: `error` says why, `failed_at` where. `lines` are those of the header."""
 
     status: int
-    headers: dict[str, str] = field(default_factory=dict)
+    lines: Sequence[bytes] = ()
     body: bytes = b""
     error: str = ""
     failed_at: Stage | None = None
+
+    def header(self, name: bytes) -> str | None:
+        """The value of a header field. Its name is in lower case, as in HTTP/2 every name is (RFC 9113 section 8.2.1)."""
+        for line in self.lines:
+            if line.startswith(name) and line[len(name) : len(name) + 1] == b":":
+                return line[len(name) + 1 :].strip().decode("latin-1")
+        return None
 
 
 class Batch:
@@ -66,9 +73,7 @@ class Exchange:
 
     def answer(self, status: int) -> Answer:
         """What has been received, under the status that came with it."""
-        split = (line.decode("latin-1").partition(":") for line in self.lines)
-        headers = {name.strip().lower(): value.strip() for name, colon, value in split if colon}
-        return Answer(status, headers, self.body)
+        return Answer(status, self.lines, self.body)
 
     def take_body(self, piece: bytes) -> int:
         if len(self.body) + len(piece) > ANSWER_LIMIT:
