@@ -24,7 +24,7 @@ def test_the_first_start_shows_what_must_be_kept_once(start: Start, tmp_path: Pa
     assert (first["event"], first["data"], first["url"]) == ("first-start", str(data), "https://localhost:8443")
     assert Path(first["recovery_copy"]).exists()
     assert len(first["root_ca_sha256"]) == 64
-    assert "push import" in listening["missing"][0]
+    assert "push start" in listening["missing"][0]
     assert _get(listening["main"]["port"], "/healthz") == 200
     assert _get(listening["main"]["port"], "/api/v1/devices", first["admin_token"]) == 200
     assert server.stop().code == 0

@@ -74,7 +74,7 @@ def link(
     for line in _how_to(root_url, fingerprint):
         output.remark(line)
     if not pushes:
-        output.remark("It works only once there is a push certificate: `bramley push import`.")
+        output.remark("It works only once there is a push certificate: `bramley push start`.")
 
 
 def _how_to(root_url: str, fingerprint: str) -> Sequence[str]:

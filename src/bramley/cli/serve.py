@@ -121,4 +121,4 @@ async def _show_listening(output: Output, service: Service) -> None:
 def _missing(service: Service) -> Sequence[str]:
     if service.live.current().pushes:
         return []
-    return ["There is no push certificate yet, so no device can enroll: `bramley push import` brings one in."]
+    return ["There is no push certificate yet, so no device can enroll: `bramley push start` shows the ways to one."]
