@@ -24,12 +24,12 @@ from bramley.model.jobs import DONE, Job, Outcome
 from bramley.operations import commands, pushing
 from bramley.operations.live import Live, PushIdentity
 from bramley.operations.push import importing
+from bramley.operations.push.clients import clients
 from bramley.operations.push.importing import Terms
 from bramley.operations.push.trial import TRIAL
 from bramley.pki import keys
 from bramley.sandbox.apple_ca import SandboxAppleCA
 from bramley.storage.protocols import Tx
-from bramley.web.service import push_clients
 from tests.conftest import NOW, SetClock
 
 GOOD = PushResult(200)
@@ -207,7 +207,7 @@ class TestPausedTopic:
         assert [certificate for certificate, _tokens in apns.batches] != [apns.batches[0][0]] * 2
 
     async def test_an_expired_certificate_pauses_without_asking_apple(self, live: Live, topic: str, clock: SetClock) -> None:
-        sender = Sender(live, push_clients(live.installation))
+        sender = Sender(live, clients(live.installation))
         pusher = Pusher(live, sender)
         key = await add(live, topic)
         clock.moment += timedelta(days=400)

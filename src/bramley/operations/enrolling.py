@@ -141,7 +141,9 @@ def topic_to_enroll_under(snapshot: Snapshot, named: str | None = None) -> str:
     if named is not None:
         return named
     if not snapshot.pushes:
-        raise NotReady("No device can enroll: there is no push certificate yet.", advice="`bramley push start` shows the ways to one.")
+        raise NotReady(
+            "No device can enroll: there is no push certificate yet.", advice="`bramley push start` shows the ways to one."
+        )
     return max(snapshot.pushes.values(), key=lambda push: push.certificate.not_valid_after_utc).topic
 
 

@@ -95,6 +95,14 @@ def matches(certificate: x509.Certificate, public: keys.PublicKey) -> bool:
     return keys.spki(public_key(certificate)) == keys.spki(public)
 
 
+def is_for(certificate: x509.Certificate, public: keys.PublicKey) -> bool:
+    """As `matches`, for the certificates of a chain: one for a key of another kind is for another key."""
+    try:
+        return matches(certificate, public)
+    except BadCertificate:
+        return False
+
+
 def extension(certificate: x509.Certificate, kind: type[_Extension]) -> _Extension | None:
     """The value of the certificate's extension of this class, None where it has none.
 

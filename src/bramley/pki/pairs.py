@@ -141,7 +141,7 @@ def _one_key(pieces: list[Piece], bundles: list[Bundle], password: str | None) -
 
 
 def _paired(key: keys.PrivateKey, found: list[x509.Certificate]) -> Bundle:
-    ours = [each for each in found if _is_for(each, key)]
+    ours = [each for each in found if certificates.is_for(each, key.public_key())]
     if not ours:
         raise PairMismatch(
             f"Expected a certificate for this private key ({keys.describe(key.public_key())}); "
@@ -155,14 +155,6 @@ def _paired(key: keys.PrivateKey, found: list[x509.Certificate]) -> Bundle:
             advice="Give the one that is to be used, by itself.",
         )
     return Bundle(key, ours[0], tuple(each for each in found if each is not ours[0]))
-
-
-def _is_for(certificate: x509.Certificate, key: keys.PrivateKey) -> bool:
-    """Whether the certificate is for this key; one for a key of another kind, as a chain may have, is not."""
-    try:
-        return certificates.matches(certificate, key.public_key())
-    except BadCertificate:
-        return False
 
 
 def _counted(found: Sequence[x509.Certificate]) -> str:

@@ -6,22 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 from typing import Final
 
 import structlog
 from cryptography import x509
 
 from bramley import __version__
-from bramley.apple.push.client import CurlPushClient, PushClient, PushTarget
-from bramley.errors import BadInput, BramleyError
+from bramley.errors import BramleyError
 from bramley.jobs import catalogue
 from bramley.jobs.sending import ClientFactory, Sender
 from bramley.model.events import Event, EventKind
 from bramley.operations import server_certificates
 from bramley.operations.installation import Installation
-from bramley.operations.live import Live, PushIdentity
+from bramley.operations.live import Live
+from bramley.operations.push.clients import clients
 from bramley.pki import certificates
 from bramley.storage.protocols import Tx
 from bramley.tls.live import LiveCertificate, ServerPair
@@ -61,7 +59,7 @@ class Service:
         `connect` makes the client of APNs; by default it is what the settings say. Raises what prevents serving, having
         changed nothing but certificates that were due and noted that it began.
         """
-        connect = connect or push_clients(installation)
+        connect = connect or clients(installation)
         live = await Live.start(installation)
         now = installation.clock.now()
 
@@ -148,25 +146,6 @@ class Service:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
 
-def push_clients(installation: Installation) -> ClientFactory:
-    """The factory of APNs clients that the settings describe. BadInput where its CA file cannot be read."""
-    push = installation.settings.push
-    target = PushTarget(push.host, push.port, _ca_pem(push.ca_file), push.proxy or None)
-    expiration = timedelta(days=push.expiration_days)
-
-    def connect(identity: PushIdentity) -> PushClient:
-        return CurlPushClient(
-            certificate_pem=certificates.pem(identity.certificate),
-            key=identity.key,
-            topic=identity.topic,
-            target=target,
-            expiration=expiration,
-            clock=installation.clock,
-        )
-
-    return connect
-
-
 async def serve_until(service: Service, stop: asyncio.Event) -> None:
     """Serves until `stop` is set, then ends in order; a part that breaks ends the whole and is raised."""
     stopping = asyncio.create_task(stop.wait())
@@ -190,12 +169,3 @@ def _pair(live: Live) -> ServerPair:
 
 def _identity_issuers(live: Live) -> Sequence[x509.Certificate]:
     return [live.current().authorities.identity.authority.certificate]
-
-
-def _ca_pem(file: str) -> bytes | None:
-    if not file:
-        return None
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise BadInput(f"push.ca_file {file} cannot be read: {error.strerror}.") from None

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from bramley.apple.push.client import CurlPushClient, PushClient, PushTarget
+from bramley.apple.push.client import PushClient, PushTarget
 from bramley.apple.push.preflight import PORTS, Check, preflight, routes
-from bramley.cli.arguments import read_file
 from bramley.cli.push.requesting import TopicOption
 from bramley.cli.session import Session
 from bramley.cli.verbs import Verb
@@ -19,13 +17,11 @@ from bramley.operations.errors import NotReady
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live, PushIdentity
 from bramley.operations.push import lineages
-from bramley.pki import certificates
+from bramley.operations.push.clients import clients, target_of
 
 CONNECT_TIMEOUT: Final = timedelta(seconds=5)
 ANSWER_TIMEOUT: Final = timedelta(seconds=10)
 """Shorter than for pushes: somebody waits. A way that swallows everything costs each twice."""
-
-_LARGEST = 1024 * 1024
 
 
 def register(app: typer.Typer) -> None:
@@ -50,21 +46,13 @@ def preflight_(
 
     async def check(installation: Installation) -> tuple[str, list[Check]]:
         identity = await _identity(installation, topic)
-        target = _target(installation)
 
         def connect(target: PushTarget) -> PushClient:
-            return CurlPushClient(
-                certificate_pem=certificates.pem(identity.certificate),
-                key=identity.key,
-                topic=identity.topic,
-                target=target,
-                expiration=timedelta(days=installation.settings.push.expiration_days),
-                clock=installation.clock,
-                connect_timeout=CONNECT_TIMEOUT,
-                answer_timeout=ANSWER_TIMEOUT,
-            )
+            made = clients(installation, target, connect_timeout=CONNECT_TIMEOUT, answer_timeout=ANSWER_TIMEOUT)
+            return made(identity)
 
-        return identity.topic, await preflight(routes(target, port or PORTS), connect)
+        ways = routes(target_of(installation.settings), port or PORTS)
+        return identity.topic, await preflight(ways, connect)
 
     found, checks = session.run(check)
     configured, conclusion = checks[0], conclude(checks)
@@ -109,9 +97,3 @@ async def _identity(installation: Installation, topic: str | None) -> PushIdenti
     if name not in snapshot.pushes:
         raise NotReady(f"No push certificate of {name} is in force.", advice="`bramley push status` says what comes next.")
     return snapshot.pushes[name]
-
-
-def _target(installation: Installation) -> PushTarget:
-    push = installation.settings.push
-    ca_pem = read_file(Path(push.ca_file), "push.ca_file", most=_LARGEST) if push.ca_file else None
-    return PushTarget(push.host, push.port, ca_pem, push.proxy or None)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 
 from cryptography import x509
 
 from bramley.apple import push_certificate as apple
-from bramley.errors import BadInput
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Policy, VersionState
-from bramley.operations import records
+from bramley.operations import records, setting_files
 from bramley.operations.installation import Installation
 from bramley.pki import certificates, names
 from bramley.settings import Settings
@@ -22,9 +20,7 @@ from bramley.storage.protocols import Tx
 
 def roots(settings: Settings) -> frozenset[str]:
     """SHA-256 of the roots that count as Apple's: the pinned ones, or those of `apple.roots_file`."""
-    if not settings.apple.roots_file:
-        return apple.APPLE_ROOTS
-    return frozenset(map(certificates.sha256, _stand_ins(settings)))
+    return frozenset(map(certificates.sha256, _stand_ins(settings))) or apple.APPLE_ROOTS
 
 
 async def chain(
@@ -37,7 +33,7 @@ async def chain(
     """
     settings, now = installation.settings, installation.clock.now()
     known = await installation.store.read(_on_record)
-    candidates = [*given, *known, *(_stand_ins(settings) if settings.apple.roots_file else ())]
+    candidates = [*given, *known, *_stand_ins(settings)]
     try:
         return apple.build_chain(leaf, candidates, roots=roots(settings), now=now)
     except apple.MissingIssuer:
@@ -68,8 +64,6 @@ def _on_record(tx: Tx) -> list[x509.Certificate]:
 
 
 def _stand_ins(settings: Settings) -> Sequence[x509.Certificate]:
-    file = settings.apple.roots_file
-    try:
-        return certificates.load_chain(Path(file).read_bytes())
-    except OSError as error:
-        raise BadInput(f"apple.roots_file {file} cannot be read: {error.strerror}.") from None
+    """What `apple.roots_file` holds; nothing where it is not set."""
+    pem = setting_files.read("apple.roots_file", settings.apple.roots_file)
+    return () if pem is None else certificates.load_chain(pem)

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bramley.apple import push_certificate as apple
-from bramley.errors import BadInput
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, Policy, Version
 from bramley.model.lineages import VersionState as S
-from bramley.operations import records, vault
+from bramley.operations import records, setting_files, vault
 from bramley.operations.errors import Invalid, NotReady
 from bramley.operations.installation import Installation
 from bramley.operations.push import apple_cas, lineages
@@ -46,7 +44,7 @@ async def submit(installation: Installation, asked: Asked, *, email: str, actor:
     """
     require_client_key(installation)
     service = installation.settings.mdmcert
-    roots = _roots(service.ca_file)
+    roots = setting_files.read("mdmcert.ca_file", service.ca_file)
     encryption = await installation.store.run(lambda tx: _encryption(tx, installation, actor=actor))
     body = apple.sign_request_body(asked.request, encryption, email=email, client_key=service.client_key)
     await apple.submit(body, url=service.url, ca_pem=roots, proxy=installation.settings.apple.proxy or None)
@@ -115,12 +113,3 @@ def _recipients(tx: Tx, installation: Installation) -> Sequence[tuple[x509.Certi
         for version in (tx.lineages.versions(lineage.id) if lineage else ())
         if version.certificate and version.key_id
     ]
-
-
-def _roots(file: str) -> bytes | None:
-    if not file:
-        return None
-    try:
-        return Path(file).read_bytes()
-    except OSError as error:
-        raise BadInput(f"mdmcert.ca_file {file} cannot be read: {error.strerror}.") from None

@@ -77,21 +77,13 @@ def read(data: bytes, password: str, *, most_iterations: int = MOST_ITERATIONS) 
 
 
 def _bundle(key: keys.PrivateKey, found: list[x509.Certificate]) -> Bundle:
-    ours = [each for each in found if _is_for(each, key)]
+    ours = [each for each in found if certificates.is_for(each, key.public_key())]
     if len(ours) != 1:
         raise BadArchive(
             f"Expected one certificate for the archive's key among its {len(found)}; found {len(ours)}.",
             advice="Export the key together with the certificate that is in use.",
         )
     return Bundle(key, ours[0], tuple(each for each in found if each is not ours[0]))
-
-
-def _is_for(certificate: x509.Certificate, key: keys.PrivateKey) -> bool:
-    """Whether the certificate is for this key; one for a key of another kind, as a chain may have, is not."""
-    try:
-        return certificates.matches(certificate, key.public_key())
-    except BadCertificate:
-        return False
 
 
 def _safe_contents(data: bytes, unlocking: Unlocking) -> Iterator[Node]:
