@@ -115,15 +115,3 @@ def test_each_fault_has_its_own_error(issuer: Issued, rsa_key: KeyOf, row: str) 
     assert type(caught.value) is error
     assert isinstance(caught.value, BadInput)
     assert caught.value.advice
-
-
-def test_an_expired_one_may_be_allowed_and_nothing_else_with_it(issuer: Issued, rsa_key: KeyOf) -> None:
-    ended = {"begin": NOW - YEAR, "end": NOW - DAY}
-    made = push_certificate(issuer, rsa_key("push"), **ended)
-    assert check(made.certificate, rsa_key("push"), NOW, allow_expired=True).topic == TOPIC
-    with pytest.raises(KeyMismatch):
-        check(made.certificate, rsa_key("customer"), NOW, allow_expired=True)
-    with pytest.raises(WrongUsage):
-        check(push_certificate(issuer, rsa_key("push"), LEAF, **ended).certificate, rsa_key("push"), NOW, allow_expired=True)
-    with pytest.raises(NotYetValid):
-        check(made.certificate, rsa_key("push"), NOW - 2 * YEAR, allow_expired=True)

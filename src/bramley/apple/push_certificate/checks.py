@@ -47,11 +47,10 @@ class PushCertificate:
     warnings: tuple[str, ...]
 
 
-def check(certificate: x509.Certificate, key: keys.PrivateKey, now: datetime, *, allow_expired: bool = False) -> PushCertificate:
+def check(certificate: x509.Certificate, key: keys.PrivateKey, now: datetime) -> PushCertificate:
     """The certificate, once it is known to be able to push with this key at `now`.
 
     Raises UnfitPushCertificate, a class of its own for each fault; what the certificate is comes before whose and until when.
-    `allow_expired` lets a certificate pass that has ended, as a rescue needs, and nothing else.
     """
     try:
         certificates.require_names(certificate)
@@ -61,7 +60,7 @@ def check(certificate: x509.Certificate, key: keys.PrivateKey, now: datetime, *,
         _check_usage(certificate)
     except BadCertificate as error:
         raise UnfitPushCertificate(error.message, advice=_WANTED) from None
-    _check_dates(certificate, now, allow_expired=allow_expired)
+    _check_dates(certificate, now)
     return PushCertificate(certificate, topic, _warnings(certificate))
 
 
@@ -116,9 +115,9 @@ def _check_usage(certificate: x509.Certificate) -> None:
         )
 
 
-def _check_dates(certificate: x509.Certificate, now: datetime, *, allow_expired: bool) -> None:
+def _check_dates(certificate: x509.Certificate, now: datetime) -> None:
     begin, end = certificate.not_valid_before_utc, certificate.not_valid_after_utc
-    if now > end and not allow_expired:
+    if now > end:
         raise Expired(
             f"This push certificate expired on {end:%Y-%m-%d %H:%M} UTC; it is {now:%Y-%m-%d}.",
             advice="Renew it (not: create a new one) at identity.apple.com/pushcert with the same Apple Account.",
