@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import shutil
 import subprocess
@@ -14,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
 
-from bramley.cli import main
+from bramley.cli import logs, main
 from bramley.clock import SystemClock
 from bramley.model.enrollments import Binding, Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
 from bramley.model.kinds import Kind
@@ -25,7 +27,7 @@ from bramley.operations.installation import initialize, open_installation
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import issue
-from bramley.settings import Settings
+from bramley.settings import Log, Settings
 from bramley.storage.protocols import Tx
 from tests.cli.kit import UDID, URL, Result, Run, Running, Start
 
@@ -36,6 +38,22 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in [name for name in os.environ if name.startswith("BRAMLEY_")]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "xdg"))
+
+
+@pytest.fixture(autouse=True)
+def _logging_stays_as_it_was(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What a verb sets up in this process, no later test finds: loggers of modules would keep it for good."""
+    configure, handlers, level = logs.configure, list(logging.getLogger().handlers), logging.getLogger().level
+
+    def configure_for_now(settings: Log) -> None:
+        configure(settings)
+        structlog.configure(cache_logger_on_first_use=False)
+
+    monkeypatch.setattr(logs, "configure", configure_for_now)
+    yield
+    structlog.reset_defaults()
+    logging.getLogger().handlers[:] = handlers
+    logging.getLogger().setLevel(level)
 
 
 @pytest.fixture
