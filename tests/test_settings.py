@@ -181,6 +181,39 @@ class TestProxies:
         assert not load(environment={"BRAMLEY_LISTEN_TLS": "false", "BRAMLEY_PROXY_ADDRESSES": "192.0.2.1"}).listen.tls
 
 
+class TestAdmission:
+    """What lets strangers in is refused unless it is whole."""
+
+    LONG = "sixteen letters!"
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"WEBHOOK_URL": "https://hook.example/"},
+            {"WEBHOOK_SECRET": LONG},
+            {"WEBHOOK_URL": "https://hook.example/", "WEBHOOK_SECRET": LONG[1:]},
+            {"WEBHOOK_URL": "http://hook.example/", "WEBHOOK_SECRET": LONG},
+            {"WEBHOOK_URL": "https://me@hook.example/", "WEBHOOK_SECRET": LONG},
+            {"WEBHOOK_URL": "https://", "WEBHOOK_SECRET": LONG},
+            {"WEBHOOK_URL": "https://[::1", "WEBHOOK_SECRET": LONG},
+            {"STATIC_CHALLENGE": LONG[1:]},
+            {"MODE": "RA"},
+            {"APPROVAL": "yes"},
+            {"APPROVAL_DAYS": "31"},
+        ],
+    )
+    def test_what_cannot_be_meant_is_refused_and_no_secret_repeated(self, given: dict[str, str]) -> None:
+        with pytest.raises(BadInput) as caught:
+            load(environment={f"BRAMLEY_SCEP_{name}": value for name, value in given.items()})
+        assert self.LONG[1:] not in str(caught.value)
+
+    def test_secrets_are_in_no_repr(self) -> None:
+        given = {"WEBHOOK_URL": "https://hook.example/", "WEBHOOK_SECRET": self.LONG, "STATIC_CHALLENGE": self.LONG}
+        settings = load(environment={f"BRAMLEY_SCEP_{name}": value for name, value in given.items()})
+        assert settings.scep.static_challenge == settings.scep.webhook_secret == self.LONG
+        assert self.LONG not in repr(settings)
+
+
 def test_a_part_of_a_section_leaves_the_rest_of_it_as_it_was(file: Path) -> None:
     file.write_text("[listen]\ntls = false\nhost = '127.0.0.1'\nport = 80")
 

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import plistlib
 import pty
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
+from bramley.clock import SystemClock
+from bramley.model.enrollments import EnrollmentID
+from bramley.operations.installation import open_installation
+from bramley.settings import Settings
+from bramley.storage.protocols import Tx
 from tests.cli.kit import UDID, URL, Run
 
 Snapshot = Callable[[], list[int]]
@@ -200,3 +208,108 @@ def test_a_renewal_is_sent(run: Run, data: Path, snapshot: Snapshot) -> None:
     assert snapshot() == before
     started = run("identity", "renew", UDID, "--data", data, "--json").json
     assert started["request_type"] == "InstallProfile"
+
+
+def test_suspending_and_resuming(run: Run, data: Path, snapshot: Snapshot) -> None:
+    before = snapshot()
+    dry = run("identity", "suspend", UDID, "--reason", "lost", "--dry-run", "--data", data, "--json").json
+    assert snapshot() == before
+    done = run("identity", "suspend", UDID, "--reason", "lost", "--data", data, "--json").json
+    assert done == {"dry_run": False, "suspended": dry["suspended"]}
+    assert [each["state"] for each in run("identity", "list", "--data", data, "--json").json] == ["suspended"]
+    again = run("identity", "suspend", UDID, "--reason", "lost", "--data", data)
+    assert (again.code, "it is suspended" in again.err) == (2, True)
+    serial = done["suspended"][0]["serial"]
+    assert run("identity", "resume", serial, "--data", data).out.startswith(f"resumed: serial {serial}, ")
+    assert [each["state"] for each in run("identity", "list", "--data", data, "--json").json] == ["active"]
+
+
+def test_the_reason_for_others_is_kept(run: Run, data: Path) -> None:
+    options = ("--reason", "sold", "--because", "cessationOfOperation", "--yes", "--data", data)
+    serial = run("identity", "revoke", UDID, *options, "--json").json["revoked"][0]["serial"]
+    (event,) = run("events", "--kind", "certificate:version:revoked", "--data", data, "--json").json
+    assert event["detail"] == {"reason": "sold", "revoked_for": "cessationOfOperation"}
+    assert run("certs", "show", serial, "--data", data).code == 0
+
+
+def test_a_device_is_quarantined_and_released(run: Run, data: Path) -> None:
+    options = ("--reason", "strange", "--data", data)
+    done = run("device", "quarantine", UDID, *options, "--json").json
+    assert (done["state"], done["command_uuid"], done["revoked"]) == ("quarantined", None, [])
+    assert run("device", "quarantine", UDID, *options).code == 2
+    assert run("device", "command", UDID, "EraseDevice", "--yes", "--data", data).code == 0
+    asked = run("device", "release", UDID, "--data", data)
+    assert (asked.code, "EraseDevice still waits" in asked.err) == (2, True)
+    released = run("device", "release", UDID, "--yes", "--data", data, "--json").json
+    assert (released["state"], released["waiting"]) == ("active", ["EraseDevice"])
+
+
+def test_what_quarantine_does_to_a_device_must_be_meant(run: Run, data: Path, tmp_path: Path, snapshot: Snapshot) -> None:
+    pin = tmp_path / "pin"
+    pin.write_text("907351\n")
+    short = tmp_path / "short"
+    short.write_text("12\n")
+    before = snapshot()
+    for arguments, complaint in (
+        (("--erase",), "Expected --serial"),
+        (("--erase", "--serial", "C02OTHER", "--yes"), "is not that of"),
+        (("--erase", "--lock", "--serial", "C02BRAMLEY", "--yes"), "not both"),
+        (("--serial", "C02BRAMLEY"), "belong to --erase or --lock"),
+        (("--lock", "--serial", "C02BRAMLEY", "--pin-file", short, "--yes"), "six digits"),
+        (("--lock", "--serial", "C02BRAMLEY", "--now", "--yes"), "neither locked nor erased"),
+        (("--erase", "--serial", "C02BRAMLEY"), "erases everything on the device"),
+        (("--now",), "never be locked or erased again"),
+    ):
+        refused = run("device", "quarantine", UDID, "--reason", "stolen", *arguments, "--data", data)
+        assert (refused.code, complaint in refused.err) == (2, True), refused.err
+    assert snapshot() == before
+    order = ("--lock", "--serial", " c02bramley ", "--pin-file", pin)
+    dry = run("device", "quarantine", UDID, "--reason", "stolen", *order, "--dry-run", "--data", data, "--json").json
+    assert (dry["dry_run"], snapshot()) == (True, before)
+    done = run("device", "quarantine", UDID, "--reason", "stolen", *order, "--yes", "--data", data)
+    assert (done.code, "DeviceLock is queued" in done.err) == (0, True)
+    shown = run("device", "show", UDID, "--data", data, "--json")
+    assert [command["request_type"] for command in shown.json["commands"]] == ["DeviceLock"]
+    assert "907351" not in shown.out + run("events", "--data", data, "--json").out
+
+
+def test_revoking_at_once_is_confirmed(run: Run, data: Path) -> None:
+    done = run("device", "quarantine", UDID, "--reason", "key sold", "--now", "--yes", "--data", data, "--json").json
+    assert (done["state"], len(done["revoked"])) == ("checked-out", 1)
+
+
+async def _not_heard_of_for(data: Path, span: timedelta) -> None:
+    installation = await open_installation(Settings(data=data), SystemClock(), {})
+
+    def change(tx: Tx) -> None:
+        found = tx.enrollments.by_id(EnrollmentID(UDID))
+        assert found is not None
+        tx.enrollments.update(replace(found, last_seen_at=installation.clock.now() - span))
+
+    await installation.store.run(change)
+    await installation.store.close()
+
+
+def test_who_must_be_rescued(run: Run, data: Path) -> None:
+    asked = ("identity", "rescue", "--within", "60w", "--silent", "7d", "--data", data)
+    asyncio.run(_not_heard_of_for(data, timedelta(days=6)))
+    nobody = run(*asked)
+    assert (nobody.code, nobody.out) == (0, "")
+    assert "expires within 420 days" in nobody.err
+    asyncio.run(_not_heard_of_for(data, timedelta(days=8)))
+    (found,) = run(*asked, "--json").json
+    assert (found["device_id"], found["expired"], found["way"], found["state"]) == (UDID, False, "over-the-air", "active")
+    assert "renews itself if it connects by" in run(*asked).out
+    run("device", "quarantine", UDID, "--reason", "strange", "--data", data)
+    held = run(*asked)
+    assert (held.code, f"`bramley device release {UDID}` ends that" in held.out) == (1, True)
+
+
+def test_a_renewal_is_shown_with_its_device(run: Run, data: Path) -> None:
+    started = run("identity", "renew", UDID, "--data", data, "--json").json
+    (listed,) = run("identity", "list", "--data", data, "--json").json
+    shown = run("device", "show", UDID, "--data", data, "--json").json
+    assert listed["renewal"] == shown["renewal"]
+    assert (shown["renewal"]["command_uuid"], shown["renewal"]["state"]) == (started["command_uuid"], "queued")
+    for form in (("identity", "list"), ("device", "show", UDID)):
+        assert "queued" in run(*form, "--data", data).out

@@ -6,14 +6,12 @@ import re
 import tomllib
 from collections.abc import Iterable
 from datetime import timedelta
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from litestar import Litestar
 
-from bramley.mdm.errors import Refusal
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.push import Route
@@ -21,6 +19,7 @@ from bramley.operations import issuing
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live
 from bramley.pki.ca import profiles
+from bramley.pki.scep.errors import AlgorithmRefused, BadProof, MalformedMessage, MessageTypeRefused, WrongRecipient
 from bramley.settings import OTHER_VARIABLES, explain, load
 from bramley.web import answers
 from bramley.web.app import Application, Dispatch
@@ -33,8 +32,10 @@ FIXED_LIVES = {
     Kind.IDENTITY_CA: profiles.IDENTITY_CA,
     Kind.HTTPS_CA: profiles.HTTPS_CA,
     Kind.SIGNER_CA: profiles.SIGNER_CA,
+    Kind.SCEP_RA: profiles.SCEP_RA,
     Kind.HTTPS: profiles.HTTPS_SERVER,
     Kind.PROFILE_SIGNER: profiles.PROFILE_SIGNER,
+    Kind.OCSP_RESPONDER: profiles.OCSP_RESPONDER,
 }
 
 
@@ -152,26 +153,21 @@ def test_answers_are_those_of_the_table() -> None:
     assert told == {kind.__name__: int(status) for kind, status in answers.DEVICE_STATUSES.items()}
 
 
-def test_every_reason_to_refuse_has_its_line() -> None:
-    table = rows(read("reference/answers.md"), "## Check-in and connect")
-    reasons = {row[2]: int(row[3]) for row in table if row[2] != "not-offered"}
-    not_offered = {row[1]: int(row[3]) for row in table if row[2] == "not-offered"}
-
-    assert reasons.keys() == {*Refusal, "bad-message", "too-large", "quarantined"}
-    assert {status for reason, status in reasons.items() if reason != "too-large"} == {HTTPStatus.BAD_REQUEST}
-    for name, status in answers.NOT_OFFERED_STATUSES.items():
-        assert [told for words, told in not_offered.items() if f"{name}" in words] == [status]
-
-
 def test_every_reason_to_refuse_a_scep_request_has_its_line() -> None:
-    source = Path(issuing.__file__).read_text(encoding="utf-8")
-    reasons = set(re.findall(r'NotEntitled\(\s*"([a-z-]+)"', source))
-    told = {
-        reason for row in rows(read("reference/answers.md"), "## SCEP") for reason in re.findall(r"[a-z]+(?:-[a-z]+)+", row[2])
-    }
+    table = rows(read("reference/scep.md"), "## Refusals")
+    told = {reason: fail_info for _what, fail_info, reasons in table for reason in re.findall(r"[A-Za-z-]+", reasons)}
+    # those of the server's side that have somebody to answer to, and those of whoever was understood
+    understood = (AlgorithmRefused, BadProof, MalformedMessage, MessageTypeRefused, WrongRecipient)
+    expected = {kind.__name__: kind.reason.name for kind in understood}
 
-    assert reasons
-    assert told == reasons
+    assert told == expected | {reason: fail_info.name for reason, fail_info in issuing.FAIL_INFO.items()}
+
+
+def test_every_reason_to_refuse_a_scep_request_is_given_by_something() -> None:
+    files = (ROOT / "src" / "bramley" / "operations").glob("*.py")
+    source = "".join(file.read_text(encoding="utf-8") for file in files)
+
+    assert set(re.findall(r'NotEntitled\(\s*"([a-z-]+)"', source)) == set(issuing.FAIL_INFO)
 
 
 def test_every_dependency_has_its_reason() -> None:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import shutil
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bramley.clock import SystemClock
-from bramley.operations.installation import initialize, open_installation
+from bramley.operations.installation import Installation, initialize, open_installation
 from bramley.operations.push import importing
 from bramley.pki import keys
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
@@ -41,13 +42,18 @@ def template(tmp_path_factory: pytest.TempPathFactory, push_key: keys.PrivateKey
 
 
 @asynccontextmanager
-async def serving(template: Settings, folder: Path, *, legacy: bool) -> AsyncGenerator[Server]:
-    """A copy of the installation, served on a free port."""
+async def serving(
+    template: Settings, folder: Path, prepare: Callable[[Installation], Awaitable[object]] | None = None, **changed: Any
+) -> AsyncGenerator[Server]:
+    """A copy of the installation, served on a free port: with changed settings of SCEP, after what `prepare` does to it."""
     data = folder / "data"
     shutil.copytree(template.data, data)
-    scep = dataclasses.replace(template.scep, legacy_algorithms=legacy)
+    scep = dataclasses.replace(template.scep, **changed)
     settings = dataclasses.replace(template, data=data, scep=scep)
-    service = await Service.start(await open_installation(settings, SystemClock(), {}))
+    installation = await open_installation(settings, SystemClock(), {})
+    if prepare is not None:
+        await prepare(installation)
+    service = await Service.start(installation)
     try:
         yield await Server.start(service, folder)
     finally:
@@ -56,14 +62,14 @@ async def serving(template: Settings, folder: Path, *, legacy: bool) -> AsyncGen
 
 @pytest.fixture
 async def server(template: Settings, tmp_path: Path) -> AsyncGenerator[Server]:
-    async with serving(template, tmp_path, legacy=False) as opened:
+    async with serving(template, tmp_path) as opened:
         yield opened
 
 
 @pytest.fixture
 async def lenient(template: Settings, tmp_path: Path) -> AsyncGenerator[Server]:
     """A server with `scep.legacy_algorithms`."""
-    async with serving(template, tmp_path, legacy=True) as opened:
+    async with serving(template, tmp_path, legacy_algorithms=True) as opened:
         yield opened
 
 

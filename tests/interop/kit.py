@@ -32,7 +32,7 @@ from bramley.web.service import Service
 
 SCEP_PAYLOAD = "com.apple.security.scep"
 MESSAGE_TYPE = "2.16.840.1.113733.1.9.2"
-TYPE_NAMES = {"19": "PKCSReq", "17": "RenewalReq"}
+TYPE_NAMES = {"19": "PKCSReq", "17": "RenewalReq", "20": "CertPoll"}
 CIPHER_NAMES = {"des": "DES", "tripledes": "3DES"}
 
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import plistlib
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from bramley.jobs import renewal
 from bramley.jobs.renewal import ASK_AGAIN_AFTER, TRY_AGAIN_AFTER, Renewals
 from bramley.model.commands import Command, CommandState
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState
+from bramley.model.events import EventKind
 from bramley.model.jobs import DONE, Job
 from bramley.model.lineages import VersionState
-from bramley.operations import devices, identities
+from bramley.operations import devices, identities, identity_standing, suspension
 from bramley.operations.live import Live
 from bramley.pki import keys
 from bramley.storage.protocols import Tx
@@ -53,9 +56,15 @@ async def _pushes(live: Live) -> list[str]:
     return await live.installation.store.run(take)
 
 
-async def _answer(live: Live, command: Command, state: CommandState) -> None:
+async def _answer(live: Live, command: Command, state: CommandState, report: bytes = b"") -> None:
     now = live.installation.clock.now()
-    await live.installation.store.run(lambda tx: tx.commands.answer(command.enrollment_key, command.uuid, state, b"", now))
+    await live.installation.store.run(lambda tx: tx.commands.answer(command.enrollment_key, command.uuid, state, report, now))
+
+
+def _set_identity(live: Live, **values: Any) -> None:
+    settings = live.installation.settings
+    changed = replace(settings, identity=replace(settings.identity, **values))
+    live.installation = replace(live.installation, settings=changed)
 
 
 async def _set(live: Live, key: EnrollmentKey, **fields: Any) -> None:
@@ -121,9 +130,89 @@ async def test_only_active_devices_are_asked(
     assert (await _commands(live), await _pushes(live)) == ([], [])
 
 
-async def test_an_expired_identity_cannot_fetch_its_renewal(live: Live, renewals: Renewals, clock: SetClock) -> None:
+@pytest.mark.parametrize(("days", "asked"), [(366, 1), (365 + 29, 1), (365 + 31, 0)])
+async def test_an_expired_identity_is_asked_for_as_long_as_it_may_fetch_its_renewal(
+    live: Live, renewals: Renewals, clock: SetClock, days: int, asked: int
+) -> None:
+    _set_identity(live, expired_days=30)
+    clock.moment += timedelta(days=days)
+    await renewals.renew_due(ROUND)
+    assert len(await _commands(live)) == asked
+
+
+async def test_nor_is_it_where_expired_identities_are_refused(live: Live, renewals: Renewals, clock: SetClock) -> None:
+    _set_identity(live, expired="refuse")
     clock.moment += timedelta(days=366)
     await renewals.renew_due(ROUND)
+    assert await _commands(live) == []
+
+
+async def test_those_that_ended_long_ago_do_not_hide_the_rest(
+    live: Live, renewals: Renewals, device_keys: list[keys.PrivateKey], clock: SetClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(renewal, "PAGE", 1)
+    _set_identity(live, expired_days=30)
+    clock.moment += timedelta(days=365 + 31)
+    for number in range(2):
+        await enrolled(live, device_keys[number], f"00008030-00000000000000{number:02}")
+    clock.moment += DUE
+    await renewals.renew_due(ROUND)
+    started = await live.installation.store.read(lambda tx: tx.events.find(kind=EventKind.RENEWAL_STARTED))
+    assert len(started) == 2
+
+
+async def test_a_renewal_that_was_put_off_blocks_no_further_try(live: Live, renewals: Renewals, clock: SetClock) -> None:
+    clock.moment += DUE
+    await renewals.renew_due(ROUND)
+    await _answer(live, (await _commands(live))[0], CommandState.NOT_NOW)
+    clock.moment += ASK_AGAIN_AFTER
+    await renewals.renew_due(ROUND)
+    assert [command.state for command in await _commands(live)] == [CommandState.QUEUED, CommandState.CANCELLED]
+
+
+async def test_a_challenge_is_replaced_while_it_is_still_good(live: Live, renewals: Renewals, clock: SetClock) -> None:
+    settings = live.installation.settings
+    live.installation = replace(
+        live.installation, settings=replace(settings, scep=replace(settings.scep, renewal_challenge_days=2))
+    )
+    clock.moment += DUE
+    for expected in (1, 1, 2):
+        await renewals.renew_due(ROUND)
+        assert len(await _commands(live)) == expected
+        clock.moment += timedelta(hours=13)
+
+
+async def test_a_device_that_keeps_failing_is_asked_ever_more_seldom(live: Live, renewals: Renewals, clock: SetClock) -> None:
+    clock.moment += DUE
+    begun, asked = clock.moment, list[int]()
+    for _ in range(24 * 30):
+        await renewals.renew_due(ROUND)
+        latest = (await _commands(live))[0]
+        if latest.state is CommandState.QUEUED:
+            asked.append((clock.moment - begun) // timedelta(days=1))
+            await _answer(live, latest, CommandState.ERROR)
+        clock.moment += timedelta(hours=1)
+    assert asked == [0, 1, 3, 7, 14, 21, 28]
+
+
+async def test_a_silent_device_is_woken_ever_more_seldom(
+    live: Live, device: EnrollmentKey, renewals: Renewals, clock: SetClock
+) -> None:
+    clock.moment += DUE
+    begun, woken = clock.moment, list[int]()
+    for _ in range(24 * 3):
+        await renewals.renew_due(ROUND)
+        if await _pushes(live):
+            woken.append((clock.moment - begun) // timedelta(hours=1))
+            await _set(live, device, last_push_at=clock.moment)
+        clock.moment += timedelta(hours=1)
+    assert woken == [0, 1, 2, 4, 8, 16, 32, 56]
+
+
+async def test_suspended_devices_are_not_asked(live: Live, renewals: Renewals, clock: SetClock) -> None:
+    await suspension.suspend(live.installation, UDID, reason="lost", actor="test")
+    clock.moment += DUE
+    assert await renewals.renew_due(ROUND) == [DONE]
     assert await _commands(live) == []
 
 
@@ -161,6 +250,19 @@ async def test_the_answer_to_a_renewal_is_kept_with_its_job(live: Live, renewals
         assert outcome.retry_after is None
         assert outcome.error.endswith(error)
         assert bool(outcome.error) is bool(error)
+
+
+async def test_the_devices_own_words_are_kept_with_it(live: Live, renewals: Renewals, device: EnrollmentKey) -> None:
+    command = await identities.renew(live, UDID, actor="test")
+    link = {"ErrorDomain": "MDM-SCEP", "ErrorCode": 15002, "LocalizedDescription": "No\n\u202e."}
+    report = plistlib.dumps({"UDID": UDID, "Status": "Error", "CommandUUID": command.uuid, "ErrorChain": [link]})
+    await _answer(live, command, CommandState.ERROR, report)
+    job = Job("renewal-answered", NOW, NOW, {"enrollment_key": device, "command_uuid": command.uuid})
+    (outcome,) = await renewals.answered([job])
+    assert outcome.error.endswith("with error; MDM-SCEP 15002: No\ufffd\ufffd.")
+    renewal = await identity_standing.renewal(live.installation, UDID)
+    assert renewal is not None
+    assert (renewal.state, renewal.errors[0].code) == (CommandState.ERROR, 15002)
 
 
 async def test_the_identities_of_an_ended_enrollment_are_retired(live: Live, renewals: Renewals, device: EnrollmentKey) -> None:

@@ -40,6 +40,7 @@ def test_every_state_of_every_kind_has_a_next_step(kind: Kind, state: VersionSta
         (Kind.HTTPS, Mover.SERVER, "renews itself on 2027-05-26"),
         (Kind.PUSH, Mover.HUMAN, "in force; to be renewed from 2027-05-26"),
         (Kind.ROOT_CA, Mover.HUMAN, "to be replaced from 2027-05-26"),
+        (Kind.IDENTITY_CA, Mover.HUMAN, "in force; to be rolled over from 2027-05-26"),
     ],
 )
 def test_what_is_in_force_and_fresh(kind: Kind, mover: Mover, text: str, now: datetime) -> None:
@@ -55,7 +56,8 @@ def test_what_is_in_force_and_fresh(kind: Kind, mover: Mover, text: str, now: da
         (Kind.DEVICE_IDENTITY, Mover.DEVICE, "renewal is due since"),
         (Kind.PROFILE_SIGNER, Mover.SERVER, "due; replaced"),
         (Kind.PUSH, Mover.HUMAN, "due now. `bramley push request` begins"),
-        (Kind.IDENTITY_CA, Mover.HUMAN, "to be replaced now"),
+        (Kind.IDENTITY_CA, Mover.HUMAN, "roll over: it ends before what it issues would. `bramley identity ca rollover"),
+        (Kind.HTTPS_CA, Mover.HUMAN, "to be replaced now"),
     ],
 )
 def test_what_is_due(kind: Kind, mover: Mover, text: str, now: datetime) -> None:
@@ -67,7 +69,7 @@ def test_what_is_due(kind: Kind, mover: Mover, text: str, now: datetime) -> None
 @pytest.mark.parametrize(
     ("kind", "mover", "text"),
     [
-        (Kind.DEVICE_IDENTITY, Mover.HUMAN, "enroll the device again"),
+        (Kind.DEVICE_IDENTITY, Mover.HUMAN, "identity rescue"),
         (Kind.HTTPS, Mover.SERVER, "next start"),
         (Kind.PUSH, Mover.HUMAN, "Renew, not Create"),
         (Kind.ROOT_CA, Mover.HUMAN, "replace it"),
@@ -128,6 +130,20 @@ class TestPush:
 
     def test_one_on_trial_is_the_servers(self, now: datetime) -> None:
         assert next_step(_lineage(Kind.PUSH, now), _version(now, VersionState.ISSUED), now, grace=GRACE).mover is Mover.SERVER
+
+
+@pytest.mark.parametrize(
+    ("state", "mover", "text"),
+    [
+        (VersionState.PLANNED, Mover.HUMAN, "certified by your CA, then `bramley identity ca import`"),
+        (VersionState.ISSUED, Mover.SERVER, "prepared"),
+        (VersionState.DISTRIBUTED, Mover.SERVER, "trusted beside the one in force"),
+        (VersionState.SUPERSEDED, Mover.SERVER, "withdrawn once no identity needs it"),
+    ],
+)
+def test_an_identity_ca_that_is_rolled_over(state: VersionState, mover: Mover, text: str, now: datetime) -> None:
+    step = next_step(_lineage(Kind.IDENTITY_CA, now), _version(now, state), now, grace=GRACE)
+    assert (step.mover, text in step.text) == (mover, True)
 
 
 def test_why_it_was_revoked_is_said(now: datetime) -> None:

@@ -71,6 +71,7 @@ class Server:
     now: datetime
     topics: Sequence[str] = (TOPIC,)
     sealer: Sealer = field(default_factory=lambda: Sealer(KeyEncryptionKey.generate()))
+    after_end: timedelta | None = timedelta(days=400)
     numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
 
     @property
@@ -137,9 +138,9 @@ class Server:
     async def device(self, identity: Identity, body: bytes, message: CheckinMessage | Report) -> AuthenticatedDevice:
         """From a signed body to an authenticated device."""
         header = sign(body, identity.certificate, identity.key)
-        signer = verify_signature(header, body, self.trust, now=self.now)
+        signer = verify_signature(header, body, self.trust, now=self.now, ended_too=self.after_end is not None)
         presented = await self.store.presented(signer.sha256, message.sender.user)
-        return authenticate(signer, presented, message, now=self.now)
+        return authenticate(signer, presented, message, now=self.now, after_end=self.after_end)
 
     async def checkin(self, identity: Identity, message_type: str, **keys: Any) -> Answer:
         """A check-in from end to end, the version promoted on its first use in the same transaction."""

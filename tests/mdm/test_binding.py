@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bramley.mdm.binding import authenticate
+from bramley.mdm.binding import authenticate, renewable_after_end
 from bramley.mdm.errors import Refusal, Refused
 from bramley.mdm.identity import Method, VerifiedSigner
 from bramley.mdm.messages import CheckinMessage, parse_checkin
@@ -20,7 +20,7 @@ from bramley.model.lineages import VersionID, VersionState
 from .kit import NOW, UDID
 
 SHA256 = "ab" * 32
-SIGNER = VerifiedSigner(b"DER", SHA256, Method.SIGNATURE)
+SIGNER = VerifiedSigner(b"DER", SHA256, Method.SIGNATURE, NOW + timedelta(days=364))
 
 ACTIVE = Presented(
     certificate_sha256=SHA256,
@@ -167,3 +167,84 @@ def test_first_use_shows() -> None:
     for state, first in {VersionState.ISSUED: True, VersionState.DISTRIBUTED: True, VersionState.ACTIVE: False}.items():
         device = authenticate(SIGNER, replace(ACTIVE, version_state=state), said("Authenticate"), now=NOW)
         assert device.is_first_use is first
+
+
+class TestAfterTheEnd:
+    """An identity in force that has ended may come for its renewal, where that is wanted, and for nothing else."""
+
+    WITHIN = timedelta(days=400)
+    ENDED = replace(ACTIVE, not_before=NOW - timedelta(days=375), not_after=NOW - timedelta(days=10))
+
+    def outcome(
+        self,
+        presented: Presented,
+        message: CheckinMessage | Report,
+        within: timedelta | None = WITHIN,
+        end: timedelta | None = None,
+    ) -> Refusal | None:
+        signer = replace(SIGNER, not_after=presented.not_after if end is None else NOW + end)
+        try:
+            device = authenticate(signer, presented, message, now=NOW, after_end=within)
+        except Refused as error:
+            return error.reason
+        assert device.has_ended
+        return None
+
+    @pytest.mark.parametrize("message_type", [*ALL, "UserAuthenticate", "GetToken", "Invented"])
+    def test_it_may_report_and_say_how_it_is_woken(self, message_type: str) -> None:
+        message = (
+            said(message_type, UserID="u") if message_type == "UserAuthenticate" else said(message_type, TokenServiceType="t")
+        )
+        expected = None if message_type in ("Idle", "TokenUpdate") else Refusal.EXPIRED
+        assert self.outcome(self.ENDED, message) is expected
+
+    @pytest.mark.parametrize("message_type", ["Idle", "TokenUpdate"])
+    def test_not_where_expired_identities_are_refused(self, message_type: str) -> None:
+        assert self.outcome(self.ENDED, said(message_type), within=None) is Refusal.EXPIRED
+
+    @pytest.mark.parametrize("message_type", ["Idle", "TokenUpdate"])
+    def test_not_for_a_user(self, message_type: str) -> None:
+        assert self.outcome(self.ENDED, said(message_type, UserID="u")) is Refusal.EXPIRED
+
+    @pytest.mark.parametrize("state", VersionState)
+    @pytest.mark.parametrize("purpose", Purpose)
+    def test_only_the_identity_in_force(self, state: VersionState, purpose: Purpose) -> None:
+        """Neither one that was replaced, nor one that never was in force; and what was taken out of force keeps its reason."""
+        expected = REFUSED_STATES[state] or Refusal.EXPIRED
+        presented = replace(self.ENDED, version_state=state, purpose=purpose)
+        assert self.outcome(presented, said("Idle")) is (None if state is VersionState.ACTIVE else expected)
+
+    @pytest.mark.parametrize("state", EnrollmentState)
+    def test_only_of_a_device_that_is_enrolled(self, state: EnrollmentState) -> None:
+        presented = replace(self.ENDED, enrollment_state=state, channel_state=state)
+        allowed = state in (EnrollmentState.ACTIVE, EnrollmentState.QUARANTINED)
+        assert self.outcome(presented, said("Idle")) is (None if allowed else Refusal.EXPIRED)
+
+    def test_nobody_speaks_for_another_device(self) -> None:
+        assert self.outcome(self.ENDED, said("Idle", UDID="another")) is Refusal.NOT_THIS_DEVICE
+        assert self.outcome(replace(self.ENDED, enrollment_id=None), said("Idle")) is Refusal.NOT_THIS_DEVICE
+
+    def test_only_for_so_long(self) -> None:
+        def ended(ago: timedelta) -> Refusal | None:
+            return self.outcome(replace(self.ENDED, not_before=NOW - 3 * self.WITHIN, not_after=NOW - ago), said("Idle"))
+
+        assert ended(self.WITHIN) is None
+        assert ended(self.WITHIN + timedelta(seconds=1)) is Refusal.EXPIRED
+
+    def test_the_earlier_end_counts_where_record_and_certificate_differ(self) -> None:
+        beyond = -(self.WITHIN + timedelta(days=1))
+        assert self.outcome(ACTIVE, said("Idle"), end=-timedelta(days=1)) is None
+        assert self.outcome(ACTIVE, said("CheckOut"), end=-timedelta(days=1)) is Refusal.EXPIRED
+        assert self.outcome(ACTIVE, said("Idle"), end=beyond) is Refusal.EXPIRED
+        assert self.outcome(replace(ACTIVE, not_after=NOW + beyond), said("Idle"), end=timedelta(days=1)) is Refusal.EXPIRED
+
+    def test_within_its_dates_and_the_skew_nothing_has_ended(self) -> None:
+        for end in (timedelta(days=1), -timedelta(minutes=4)):
+            signer = replace(SIGNER, not_after=NOW + end)
+            assert not authenticate(signer, ACTIVE, said("Idle"), now=NOW, after_end=self.WITHIN).has_ended
+
+    def test_the_rule_by_itself(self) -> None:
+        for state in VersionState:
+            renewable = renewable_after_end(state, NOW, NOW, within=self.WITHIN)
+            assert renewable is (state is VersionState.ACTIVE)
+            assert not renewable_after_end(state, NOW, NOW, within=None)

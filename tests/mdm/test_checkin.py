@@ -394,3 +394,36 @@ async def _drain_jobs(server: Server) -> int:
         return len(jobs)
 
     return await server.store.run(drain)
+
+
+class TestAnIdentityThatHasEnded:
+    """Its device says how it is woken for the renewal, and nothing else."""
+
+    async def test_moves_the_push_token_and_no_secret(self, server: Server) -> None:
+        identity = await server.enroll()
+        await server.token_update(identity, UnlockToken=b"unlock")
+        before = await server.row(identity.enrollment_key)
+        server.later(days=400)
+        await server.token_update(identity, Token=b"\x02" * 32, PushMagic="later", UnlockToken=b"theirs")
+        after = await server.row(identity.enrollment_key)
+        assert (after.push_token, after.push_magic) == (b"\x02" * 32, "later")
+        assert (after.unlock_token, after.state) == (before.unlock_token, before.state)
+
+    @pytest.mark.parametrize(
+        ("message_type", "keys"),
+        [
+            ("Authenticate", {"Topic": TOPIC}),
+            ("CheckOut", {}),
+            ("SetBootstrapToken", {"BootstrapToken": b"theirs"}),
+            ("GetBootstrapToken", {}),
+            ("TokenUpdate", {"Topic": TOPIC, "Token": b"t", "PushMagic": "m", "UserID": "u-1"}),
+        ],
+    )
+    async def test_changes_and_learns_nothing_else(self, server: Server, message_type: str, keys: dict[str, Any]) -> None:
+        identity = await server.enroll()
+        before = await server.row(identity.enrollment_key)
+        server.later(days=400)
+        with pytest.raises(Refused) as caught:
+            await server.checkin(identity, message_type, **keys)
+        assert caught.value.reason is Refusal.EXPIRED
+        assert await server.row(identity.enrollment_key) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+from datetime import timedelta
 
 import pytest
 
@@ -183,6 +184,70 @@ class TestQuarantine:
         await server.set_state(identity.enrollment_key, EnrollmentState.QUARANTINED)
         assert await server.connect(identity, "Acknowledged", uuid) is None
         assert (await server.command(identity.enrollment_key, uuid)).state is CommandState.ACKNOWLEDGED
+
+
+class TestAnIdentityThatHasEnded:
+    """Fetches its renewal and reports on it. Nothing else goes out, and nothing else that it says is taken for true."""
+
+    async def test_gets_its_renewal_whatever_is_in_front(self, server: Server) -> None:
+        identity = await server.enroll()
+        key = identity.enrollment_key
+        other = await server.queue(key, SecurityInfo(), job="after-info")
+        await server.connect(identity, "Idle")
+        profile = await server.queue(key, InstallProfile(b"of somebody's"))
+        server.later(days=400)
+        assert await server.connect(identity, "Idle") is None
+
+        renewal = await server.queue(key, InstallProfile(b"renewal"), job=connect.RENEWAL_ANSWERED)
+        for told, uuid in (("Idle", None), ("Acknowledged", other), ("Error", profile), ("Acknowledged", "never-heard-of")):
+            message = await server.connect(identity, told, uuid)
+            assert message is not None
+            assert (message["CommandUUID"], message["Command"]["Payload"]) == (renewal, b"renewal")
+        for uuid in (other, profile):
+            assert (await server.command(key, uuid)).state is CommandState.QUEUED
+        assert await server.jobs("after-info") == []
+        assert await server.events(EventKind.COMMAND_ANSWERED) == []
+
+    async def test_may_put_its_renewal_off_and_say_why_it_failed(self, server: Server) -> None:
+        identity = await server.enroll()
+        key = identity.enrollment_key
+        renewal = await server.queue(key, InstallProfile(b"renewal"), job=connect.RENEWAL_ANSWERED)
+        server.later(days=400)
+        assert await server.connect(identity, "NotNow", renewal) is None
+        message = await server.connect(identity, "Idle")
+        assert message is not None
+        assert message["CommandUUID"] == renewal
+        chain = [{"ErrorDomain": "MDM-SCEP", "ErrorCode": 15002, "LocalizedDescription": "No."}]
+        assert await server.connect(identity, "Error", renewal, ErrorChain=chain) is None
+        assert (await server.command(key, renewal)).state is CommandState.ERROR
+        assert len(await server.jobs(connect.RENEWAL_ANSWERED)) == 1
+
+    async def test_in_quarantine_gets_lock_and_erase_and_no_renewal(self, server: Server) -> None:
+        identity = await server.enroll()
+        key = identity.enrollment_key
+        renewal = await server.queue(key, InstallProfile(b"renewal"), job=connect.RENEWAL_ANSWERED)
+        await server.set_state(key, EnrollmentState.QUARANTINED)
+        server.later(days=400)
+        assert await server.connect(identity, "Idle") is None
+        erase = await server.queue(key, ERASE, job="after-erase")
+        message = await server.connect(identity, "Acknowledged", renewal)
+        assert message is not None
+        assert message["CommandUUID"] == erase
+        assert await server.connect(identity, "Acknowledged", erase) is None
+        assert [(await server.command(key, uuid)).state for uuid in (renewal, erase)] == [
+            CommandState.QUEUED,
+            CommandState.ACKNOWLEDGED,
+        ]
+        assert len(await server.jobs("after-erase")) == 1
+
+    @pytest.mark.parametrize("after_end", [None, timedelta(days=30)])
+    async def test_is_refused_where_or_when_it_is_not_wanted(self, server: Server, after_end: timedelta | None) -> None:
+        identity = await server.enroll()
+        await server.queue(identity.enrollment_key, InstallProfile(b"renewal"), job=connect.RENEWAL_ANSWERED)
+        server.after_end = after_end
+        server.later(days=400)
+        with pytest.raises(Refused, match="ended at"):
+            await server.connect(identity, "Idle")
 
 
 async def test_idle_is_answered_without_a_transaction_unless_something_was_put_off(server: Server) -> None:

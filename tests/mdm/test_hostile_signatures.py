@@ -49,6 +49,8 @@ from .kit import NOW, UDID, Orchard
 
 OTHER_UDID = "4B1E1D4F-0000-4A0A-9C57-6C3D1F7C2B55"
 DAY = timedelta(days=1)
+AFTER_END = timedelta(days=400)
+"""For how long an identity that has ended may fetch its renewal, where it may."""
 
 
 def report(udid: str, status: str = "Idle") -> bytes:
@@ -123,10 +125,12 @@ class Stage:
         who = certificate or self.certificate
         return message(self.shape, [signer_info(self.shape, body, who, key or self.key)], [who])
 
-    def authenticate(self, header: bytes, body: bytes) -> AuthenticatedDevice:
+    def authenticate(self, header: bytes, body: bytes, after_end: timedelta | None = None) -> AuthenticatedDevice:
         trust = IdentityTrust([self.ca.certificate])
-        signer = verify_signature(base64.b64encode(header), body, trust, now=self.now)
-        return authenticate(signer, self.record.get(signer.sha256), parse_report(body), now=self.now)
+        ended_too = after_end is not None
+        signer = verify_signature(base64.b64encode(header), body, trust, now=self.now, ended_too=ended_too)
+        record = self.record.get(signer.sha256)
+        return authenticate(signer, record, parse_report(body), now=self.now, after_end=after_end)
 
 
 Attempt = tuple[bytes, bytes]
@@ -557,6 +561,94 @@ def test_only_a_device_speaks_for_itself(case: str, orchard: Orchard, keyring: K
         return
     with pytest.raises(Refused) as caught:
         stage.authenticate(header, body)
+    assert caught.value.reason is expected, str(caught.value)
+
+
+COMES_FOR_ITS_RENEWAL = frozenset({expired, over_by_the_record_alone})
+"""All that is let in where an identity that has ended may fetch its renewal: as one that has ended."""
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_where_renewals_are_fetched_after_the_end_nothing_else_is_let_in(case: str, orchard: Orchard, keyring: Keyring) -> None:
+    row, expected, shape = CASES[case]
+    stage = Stage(orchard, keyring, shape)
+    header, body = row(stage)
+    if expected is None or row in COMES_FOR_ITS_RENEWAL:
+        assert stage.authenticate(header, body, AFTER_END).has_ended is (expected is not None)
+        return
+    with pytest.raises(Refused) as caught:
+        stage.authenticate(header, body, AFTER_END)
+    assert caught.value.reason is expected, str(caught.value)
+
+
+# --- having ended, besides
+
+
+def ended_yesterday(stage: Stage, *, authority: Authority | None = None, usage: str = oids.CLIENT_AUTH) -> x509.Certificate:
+    stage.now = NOW + 2 * DAY
+    return stage.recorded(certify(authority or stage.ca, stage.key.public_key(), NOW, NOW + DAY, usage=usage))
+
+
+def ended_under_the_look_alike(stage: Stage) -> Attempt:
+    return stage.signed(BODY, ended_yesterday(stage, authority=stage.orchard.look_alike)), BODY
+
+
+def ended_with_its_ca(stage: Stage) -> Attempt:
+    """Both have ended, the certificate first."""
+    stage.now = stage.ca.certificate.not_valid_after_utc + DAY
+    return ours(stage, NOW, stage.ca.certificate.not_valid_after_utc - DAY)
+
+
+def ended_before_its_ca_began(stage: Stage) -> Attempt:
+    begin = stage.ca.certificate.not_valid_before_utc
+    return ours(stage, begin - 2 * DAY, begin - DAY)
+
+
+def ended_too_long_ago(stage: Stage) -> Attempt:
+    stage.now = NOW + DAY + AFTER_END + timedelta(minutes=1)
+    return ours(stage, NOW, NOW + DAY)
+
+
+def ended_and_for_servers(stage: Stage) -> Attempt:
+    return stage.signed(BODY, ended_yesterday(stage, usage=oids.SERVER_AUTH)), BODY
+
+
+def ended_and(state: VersionState) -> Callable[[Stage], Attempt]:
+    def attempt(stage: Stage) -> Attempt:
+        certificate = ended_yesterday(stage)
+        sha256 = certificates.sha256(certificate)
+        stage.record[sha256] = replace(stage.record[sha256], version_state=state)
+        return stage.signed(BODY, certificate), BODY
+
+    return attempt
+
+
+ENDED: Mapping[str, tuple[Callable[[Stage], Attempt], Refusal | None]] = {
+    "in force": (ended_and(VersionState.ACTIVE), None),
+    "under the look-alike": (ended_under_the_look_alike, Refusal.UNKNOWN_ISSUER),
+    "with its CA": (ended_with_its_ca, Refusal.EXPIRED),
+    "before its CA began": (ended_before_its_ca_began, Refusal.EXPIRED),
+    "too long ago": (ended_too_long_ago, Refusal.EXPIRED),
+    "for servers": (ended_and_for_servers, Refusal.WRONG_USAGE),
+    "revoked": (ended_and(VersionState.REVOKED), Refusal.REVOKED),
+    "suspended": (ended_and(VersionState.SUSPENDED), Refusal.SUSPENDED),
+    "retired": (ended_and(VersionState.RETIRED), Refusal.RETIRED),
+    "superseded": (ended_and(VersionState.SUPERSEDED), Refusal.EXPIRED),
+    "never used": (ended_and(VersionState.ISSUED), Refusal.EXPIRED),
+}
+
+
+@pytest.mark.parametrize("shape", sorted(SHAPES))
+@pytest.mark.parametrize("case", ENDED)
+def test_an_identity_that_has_ended_is_judged_all_the_same(case: str, shape: str, orchard: Orchard, keyring: Keyring) -> None:
+    attempt, expected = ENDED[case]
+    stage = Stage(orchard, keyring, SHAPES[shape])
+    header, body = attempt(stage)
+    if expected is None:
+        assert stage.authenticate(header, body, AFTER_END).has_ended
+        return
+    with pytest.raises(Refused) as caught:
+        stage.authenticate(header, body, AFTER_END)
     assert caught.value.reason is expected, str(caught.value)
 
 

@@ -22,7 +22,7 @@ from bramley.mdm.errors import Refusal, Refused
 from bramley.mdm.identity import MAX_HEADER_BYTES, IdentityTrust, Method, verify_signature, verify_tls
 from bramley.pki import certificates, chains, cms, names
 from bramley.pki.ca.authority import Authority, issue
-from bramley.pki.ca.profiles import DEVICE_IDENTITY, CertificateProfile
+from bramley.pki.ca.profiles import DEVICE_IDENTITY, IDENTITY_CA, CertificateProfile
 
 from .kit import NOW, Orchard, sign
 
@@ -167,6 +167,60 @@ def test_when_the_ca_ends_so_do_those_it_vouched_for(orchard: Orchard) -> None:
     assert verify_tls(certificates.der(certificate), trust, now=NOW).method is Method.TLS
     late = orchard.identity_ca.certificate.not_valid_after_utc + timedelta(hours=1)
     refused(Refusal.EXPIRED, lambda: verify_tls(certificates.der(certificate), trust, now=late))
+
+
+class TestACertificateThatHasEnded:
+    """Is let through to those who ask for it, under a CA that is in its dates."""
+
+    DAY = timedelta(days=1)
+
+    @staticmethod
+    def ask(certificate: x509.Certificate, trust: IdentityTrust, now: datetime) -> datetime:
+        return verify_tls(certificates.der(certificate), trust, now=now, ended_too=True).not_after
+
+    @pytest.mark.parametrize("remembered", [False, True])
+    def test_for_those_who_ask_and_for_nobody_else(
+        self, orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, remembered: bool
+    ) -> None:
+        end, header = certificate.not_valid_after_utc, sign(BODY, certificate, orchard.device_key)
+        if remembered:
+            verify_signature(header, BODY, trust, now=NOW)
+        late = end + self.DAY
+        assert verify_signature(header, BODY, trust, now=late, ended_too=True).not_after == end
+        assert self.ask(certificate, trust, late) == end
+        refused(Refusal.EXPIRED, lambda: verify_signature(header, BODY, trust, now=late))
+        refused(Refusal.EXPIRED, lambda: verify_tls(certificates.der(certificate), trust, now=late))
+        refused(Refusal.BAD_SIGNATURE, lambda: verify_signature(header, BODY + b" ", trust, now=late, ended_too=True))
+
+    @pytest.mark.parametrize("remembered", [False, True])
+    def test_never_the_ca(self, orchard: Orchard, certificate: x509.Certificate, trust: IdentityTrust, remembered: bool) -> None:
+        end = orchard.identity_ca.certificate.not_valid_after_utc
+        if remembered:
+            self.ask(certificate, trust, end)
+        refused(Refusal.EXPIRED, lambda: self.ask(certificate, trust, end + timedelta(minutes=6)))
+
+    def test_another_certificate_of_the_cas_key_vouches_for_it(self, orchard: Orchard, certificate: x509.Certificate) -> None:
+        """As after a rollover to the same key: found whichever comes first, also once the former has ended."""
+        former = orchard.identity_ca
+        renewed = issue(
+            orchard.root,
+            IDENTITY_CA,
+            former.key.public_key(),
+            subject=former.certificate.subject,
+            now=NOW + 100 * self.DAY,
+            lifetime=former.certificate.not_valid_after_utc - former.certificate.not_valid_before_utc + 100 * self.DAY,
+        )
+        assert renewed.not_valid_after_utc > former.certificate.not_valid_after_utc
+        late = former.certificate.not_valid_after_utc + self.DAY
+        for authorities in ([former.certificate, renewed], [renewed, former.certificate]):
+            trust = IdentityTrust(authorities)
+            self.ask(certificate, trust, NOW)
+            assert self.ask(certificate, trust, late) == certificate.not_valid_after_utc
+            assert self.ask(certificate, IdentityTrust(authorities), late) == certificate.not_valid_after_utc
+
+    def test_a_stranger_stays_one(self, orchard: Orchard, trust: IdentityTrust) -> None:
+        stranger = made(orchard.look_alike, orchard)
+        refused(Refusal.UNKNOWN_ISSUER, lambda: self.ask(stranger, trust, stranger.not_valid_after_utc + self.DAY))
 
 
 @pytest.fixture

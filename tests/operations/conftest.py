@@ -8,7 +8,7 @@ from datetime import timedelta
 from cryptography import x509
 
 from bramley.model.enrollments import EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
-from bramley.operations import enrolling, issuing, records
+from bramley.operations import enrolling, records, scep
 from bramley.operations.enrolling import NewChallenge
 from bramley.operations.live import Live
 from bramley.pki import certificates, csr, keys, names
@@ -31,7 +31,7 @@ class InProcess:
 
     async def post(self, query: str, body: bytes) -> tuple[str, bytes]:
         assert query == "operation=PKIOperation"
-        return "application/x-pki-message", (await issuing.respond(self.live, body)).message
+        return "application/x-pki-message", (await scep.respond(self.live, body)).message
 
 
 async def ask(

@@ -9,11 +9,12 @@ from cryptography import x509
 
 from bramley.model.commands import CommandState
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
-from bramley.model.lineages import VersionState
-from bramley.operations import devices, identities, records
+from bramley.model.lineages import RevocationReason, VersionState
+from bramley.operations import devices, enrolling, identities, records
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.live import Live
 from bramley.pki import certificates, keys
+from bramley.pki.scep.errors import SCEPError
 from bramley.storage.protocols import Tx
 from tests.conftest import SetClock
 
@@ -86,7 +87,8 @@ async def test_the_superseded_identity_is_retired_after_the_grace(
 async def test_revoking_the_device_ends_all(live: Live, device: EnrollmentKey) -> None:
     await identities.renew(live, UDID, actor="test")
     revoked = await identities.revoke(live.installation, UDID, reason="stolen", actor="test")
-    assert [version.reason for version in revoked] == ["stolen"]
+    assert [(version.reason, version.revoked_for) for version in revoked] == [("stolen", RevocationReason.UNSPECIFIED)]
+    assert [version.revoked_for for version in (await devices.show(live.installation, UDID)).identities] == ["unspecified"]
     detail = await devices.show(live.installation, UDID)
     assert detail.enrollment.state is EnrollmentState.CHECKED_OUT
     assert [command.state for command in detail.commands] == [CommandState.CANCELLED]
@@ -102,6 +104,23 @@ async def test_revoking_one_of_two_leaves_the_device(live: Live, device: Enrollm
     detail = await devices.show(live.installation, UDID)
     assert detail.enrollment.state is EnrollmentState.ACTIVE
     assert sorted(version.state for version in detail.identities) == [VersionState.ACTIVE, VersionState.REVOKED]
+
+
+async def test_a_renewal_that_the_revoked_one_may_have_fetched_gets_nobody_an_identity(
+    live: Live, device: EnrollmentKey, device_keys: Keys
+) -> None:
+    """Of two identities one is revoked, so the enrollment lives on, and what whoever has its key took from the queue with it."""
+    old = await _certificate(live, 0)
+    await ask(live, device_keys[1], None, signer=(old, device_keys[0]), renewal=True)
+    renewal = await identities.renew(live, UDID, actor="test")
+    issued = enrolling.new_challenge(device, Purpose.RENEW, live.installation.clock.now(), timedelta(days=1))
+    await live.installation.store.run(lambda tx: tx.challenges.add(issued.challenge))
+    await identities.revoke(live.installation, f"{old.serial_number:x}", reason="copied", actor="test")
+    with pytest.raises(SCEPError):
+        await ask(live, device_keys[2], issued.secret)
+    detail = await devices.show(live.installation, UDID)
+    assert {command.uuid: command.state for command in detail.commands} == {renewal.uuid: CommandState.CANCELLED}
+    assert detail.enrollment.state is EnrollmentState.ACTIVE
 
 
 async def test_what_is_no_identity_is_not_revoked(live: Live) -> None:
@@ -145,7 +164,8 @@ async def test_a_retired_identity_can_still_be_revoked_by_its_serial_number(live
         assert identities.retire_all(tx, device, now=now, actor="test") == 1
 
     await live.installation.store.run(end)
-    await identities.revoke(live.installation, serial, reason="found", actor="test")
+    (revoked,) = await identities.revoke(live.installation, serial, reason="found", actor="test")
+    assert revoked.revoked_for is RevocationReason.CESSATION_OF_OPERATION
     assert await _states(live) == [VersionState.REVOKED]
     with pytest.raises(Conflict, match="no live identity"):
         await identities.revoke(live.installation, serial, reason="again", actor="test")

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
-from bramley.model.enrollments import Purpose
+from bramley.model.enrollments import EnrollmentState, Purpose
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
-from bramley.operations import enrolling, identities, issuing, records
+from bramley.operations import enrolling, identities, issuing, records, scep
 from bramley.operations.live import Live
 from bramley.pki import certificates, chains, csr, keys, oids
 from bramley.pki.ca.authority import Authority, issue, self_signed
@@ -24,6 +27,7 @@ from bramley.pki.scep.messages import FailInfo
 from bramley.storage.errors import DiskTrouble
 from bramley.storage.protocols import Tx
 from tests.conftest import SetClock
+from tests.pki.scep.kit import Messages
 
 from .conftest import ask, challenge_for, challenge_of_link
 
@@ -91,13 +95,13 @@ async def test_the_same_message_again_gets_the_same_certificate(live: Live, devi
         request_der, signer=who, ca=ca, ra=None, renewal=False, now=clock.now(), digest="sha256", cipher="aes-256-cbc"
     )
     first, again = [
-        enrollment.accept((await issuing.respond(live, sent.message)).message, sent, now=clock.now())[0] for _ in range(2)
+        enrollment.accept((await scep.respond(live, sent.message)).message, sent, now=clock.now())[0] for _ in range(2)
     ]
     assert first == again
     assert await _count(live) == 1
     clock.moment += issuing.RESEND_WINDOW + timedelta(seconds=1)
     with pytest.raises(Refused):
-        enrollment.accept((await issuing.respond(live, sent.message)).message, sent, now=clock.now())
+        enrollment.accept((await scep.respond(live, sent.message)).message, sent, now=clock.now())
 
 
 async def test_an_expired_challenge_gets_nothing(live: Live, device_keys: Keys, clock: SetClock) -> None:
@@ -178,6 +182,72 @@ class TestRenewal:
         clock.moment += timedelta(days=366)
         with pytest.raises(Refused) as refused:
             await ask(live, device_keys[1], None, signer=(first, device_keys[0]), renewal=True)
+        assert refused.value.fail_info is FailInfo.badTime
+
+    @pytest.mark.parametrize(
+        ("purpose", "days", "changed", "state", "served"),
+        [
+            (Purpose.RENEW, 1, {}, EnrollmentState.ACTIVE, True),
+            (Purpose.RENEW, 400, {}, EnrollmentState.ACTIVE, True),
+            (Purpose.RENEW, 401, {}, EnrollmentState.ACTIVE, False),
+            (Purpose.RENEW, 1, {"expired": "refuse"}, EnrollmentState.ACTIVE, False),
+            (Purpose.RENEW, 1, {}, EnrollmentState.QUARANTINED, False),
+            (Purpose.RENEW, 1, {}, EnrollmentState.PENDING, False),
+            (Purpose.ENROLL, 1, {}, EnrollmentState.ACTIVE, False),
+            (None, 1, {}, EnrollmentState.ACTIVE, False),
+        ],
+    )
+    async def test_an_expired_one_needs_a_challenge_for_its_renewal(
+        self,
+        live: Live,
+        device_keys: Keys,
+        clock: SetClock,
+        purpose: Purpose | None,
+        days: int,
+        changed: Any,
+        state: EnrollmentState,
+        served: bool,
+    ) -> None:
+        issued = await challenge_for(live)
+        first = await ask(live, device_keys[0], issued.secret)
+        await _use(live, first)
+
+        def stands(tx: Tx) -> None:
+            enrollment = tx.enrollments.get(issued.challenge.enrollment_key)
+            assert enrollment is not None
+            tx.enrollments.update(replace(enrollment, state=state))
+
+        await live.installation.store.run(stands)
+        clock.moment = first.not_valid_after_utc + timedelta(days=days)
+        asked = enrolling.new_challenge(issued.challenge.enrollment_key, purpose or Purpose.RENEW, clock.now(), timedelta(days=1))
+        await live.installation.store.run(lambda tx: tx.challenges.add(asked.challenge))
+        tree = live.installation.settings
+        tree = replace(tree, identity=replace(tree.identity, **changed))
+        server = await Live.start(replace(live.installation, settings=tree))
+
+        async def renew() -> x509.Certificate:
+            return await ask(server, device_keys[1], asked.secret if purpose else None, signer=(first, device_keys[0]))
+
+        if served:
+            assert (await renew()).subject == first.subject
+        else:
+            with pytest.raises(Refused) as refused:
+                await renew()
+            assert refused.value.fail_info is FailInfo.badTime
+
+    async def test_an_expired_one_that_was_superseded_renews_nothing(
+        self, live: Live, device_keys: Keys, clock: SetClock
+    ) -> None:
+        issued = await challenge_for(live)
+        first = await ask(live, device_keys[0], issued.secret)
+        second = await ask(live, device_keys[1], None, signer=(first, device_keys[0]))
+        await _use(live, first)
+        await _use(live, second)
+        clock.moment = first.not_valid_after_utc + timedelta(days=1)
+        asked = enrolling.new_challenge(issued.challenge.enrollment_key, Purpose.RENEW, clock.now(), timedelta(days=1))
+        await live.installation.store.run(lambda tx: tx.challenges.add(asked.challenge))
+        with pytest.raises(Refused) as refused:
+            await ask(live, device_keys[2], asked.secret, signer=(first, device_keys[0]))
         assert refused.value.fail_info is FailInfo.badTime
 
     async def test_not_by_a_look_alike_authority(self, live: Live, device_keys: Keys) -> None:
@@ -271,3 +341,19 @@ async def _use(live: Live, certificate: x509.Certificate) -> None:
         records.promote(tx, version, now=live.installation.clock.now(), actor="test")
 
     await live.installation.store.run(promote)
+
+
+@pytest.mark.parametrize("kind", [b"18", b"3", b"23"])
+async def test_updatereq_gets_nothing_even_with_a_good_challenge(live: Live, device_keys: Keys, kind: bytes) -> None:
+    """A server that asked for the challenge of some types alone issued to whoever chose another."""
+    issued = await challenge_for(live)
+    key, now, responder = device_keys[0], live.installation.clock.now(), live.current().responder
+    assert isinstance(key, rsa.RSAPrivateKey)
+    request = csr.build(key, make("device"), challenge_password=issued.secret)
+    messages = Messages(responder, enrollment.temporary_signer(key, make("device"), now=now), request, now)
+
+    reply = await scep.respond(live, messages.sign(attributes=messages.attributes(kind)))
+
+    assert reply.refused == "MessageTypeRefused"
+    assert await _count(live) == 0
+    assert (await ask(live, key, issued.secret)).serial_number > 0  # nothing was spent

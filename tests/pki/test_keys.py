@@ -3,6 +3,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 from collections.abc import Callable
+from math import prod
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,27 @@ def test_an_rsa_size_that_we_do_not_make_is_strong_but_no_algorithm_of_ours() ->
     keys.require_strong(public_key)
     with pytest.raises(BadKey, match="2560 bits"):
         keys.algorithm_of(public_key)
+
+
+def test_a_key_of_the_broken_chips_is_refused(key_of: Callable[..., PrivateKey]) -> None:
+    """Both primes are k * M + (65537^a mod M), which is how the chips of CVE-2017-15361 made them (Nemec and others, 2017)."""
+    modulus = _roca_prime(1024, 0x1234567) * _roca_prime(1024, 0x7654321)
+    assert modulus.bit_length() == 2048
+    honest = key_of(KeyAlgorithm.RSA_2048)
+    assert isinstance(honest, rsa.RSAPrivateKey)
+
+    with pytest.raises(BadKey, match="CVE-2017-15361"):
+        keys.require_strong(rsa.RSAPublicNumbers(65537, modulus).public_key())
+    assert not keys.has_roca_fingerprint(honest.public_key().public_numbers().n)
+
+
+def _roca_prime(bits: int, power: int) -> int:
+    """A prime of that many bits; M is the product of as many first primes as there are for keys of 2048 bits."""
+    primes = [n for n in range(2, 702) if all(n % factor for factor in range(2, n))]
+    assert len(primes) == 126
+    product = prod(primes)
+    residue = pow(65537, power, product)
+    candidate = (1 << (bits - 1) | 1 << (bits - 2)) // product * product + product + residue
+    while not (candidate % 2 and pow(2, candidate - 1, candidate) == 1):
+        candidate += product
+    return candidate

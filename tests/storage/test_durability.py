@@ -150,7 +150,7 @@ def test_a_call_that_fills_the_database_takes_its_neighbours_along_and_nobody_is
 def test_when_commit_fails_nobody_is_told_otherwise(raw: sqlite3.Connection, tx: SQLiteTransaction) -> None:
     def break_the_commit(_: SQLiteTransaction) -> None:
         raw.execute("PRAGMA defer_foreign_keys = ON")
-        raw.execute("INSERT INTO versions VALUES ('v', 'no lineage', 1, 'active', 0, 0, NULL, '' " + ", NULL" * 11 + ")")
+        raw.execute("INSERT INTO versions VALUES ('v', 'no lineage', 1, 'active', 0, 0, NULL, '' " + ", NULL" * 12 + ")")
 
     def fail_by_itself(_: SQLiteTransaction) -> None:
         raise LookupError("mine")

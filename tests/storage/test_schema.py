@@ -73,8 +73,8 @@ def test_the_schema_is_one_that_postgresql_takes() -> None:
     "statement",
     [
         "INSERT INTO enrollments (key, state, created_at, changed_at) VALUES ('k', 'happy', 0, 0)",
-        "INSERT INTO versions VALUES ('v', 'l', 1, 'expired', 0, 0, NULL, ''" + ", NULL" * 11 + ")",
-        "INSERT INTO versions VALUES ('v', 'l', 1, 'awaiting', 0, 0, 'nobody', ''" + ", NULL" * 11 + ")",
+        "INSERT INTO versions VALUES ('v', 'l', 1, 'expired', 0, 0, NULL, ''" + ", NULL" * 12 + ")",
+        "INSERT INTO versions VALUES ('v', 'l', 1, 'awaiting', 0, 0, 'nobody', ''" + ", NULL" * 12 + ")",
         "INSERT INTO links VALUES ('l', 'h', 'label', 0, 0, 1, 2, NULL, NULL)",
         "INSERT INTO jobs VALUES (1, 'k', 0, 0, '{}', NULL, 'running', 1, '', NULL, NULL)",
         "INSERT INTO notes (name) VALUES ('without a value')",

@@ -14,7 +14,8 @@ from bramley.cli.output import common_name
 from bramley.cli.session import Session
 from bramley.cli.verbs import Verb, noun
 from bramley.errors import BadInput
-from bramley.lifecycle.next_step import NextStep, next_step
+from bramley.lifecycle import schedule
+from bramley.lifecycle.next_step import OWN, NextStep, next_step
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
 from bramley.operations import certificates
@@ -46,7 +47,8 @@ def list_(
 ) -> None:
     """List certificates, the first to end first.
 
-    Each with its end, its state, and the next step: who has to do what.
+    Each with its end, its state, and the next step: who has to do what. --expires-before leaves out what the server replaces
+    by itself, alone, until that is overdue.
     """
     session = Session(ctx)
     states = state or [each for each in VersionState if everything or each not in OVER]
@@ -64,6 +66,8 @@ def list_(
             rows += page
             if len(page) < most:
                 break
+        if before is not None:
+            rows = [row for row in rows if not _replaced_in_time(row, now)]
         rows.sort(key=lambda row: row.version.not_after or _NEVER)
         return rows, now, timedelta(hours=installation.settings.identity.grace_hours)
 
@@ -82,6 +86,11 @@ def list_(
             session.output.remark(f"These are the {limit} oldest; --limit shows more.")
     if expires_before and rows:
         raise typer.Exit(1)
+
+
+def _replaced_in_time(row: CertificateRow, now: datetime) -> bool:
+    """Whether the server will replace it by itself, which is not due yet: some live for a week, and no alert is about them."""
+    return row.lineage.kind in OWN and not schedule.due(row.version, row.lineage.policy, now)
 
 
 @app.command("show", cls=Verb)

@@ -1,4 +1,4 @@
-"""`bramley device`: list, show, send commands, wake."""
+"""`bramley device`: list, show, send commands, wake, quarantine."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from bramley.cli import answers
+from bramley.cli import answers, quarantine
+from bramley.cli.identity_list import renewal_as_json
 from bramley.cli.requests import Wanted, build, what_it_destroys
 from bramley.cli.session import ACTOR, Session
 from bramley.cli.verbs import DryRunOption, Verb, YesOption, noun
@@ -17,12 +18,14 @@ from bramley.mdm import plist
 from bramley.model.commands import Command
 from bramley.model.enrollments import Enrollment, EnrollmentState
 from bramley.model.lineages import Version
-from bramley.operations import commands, devices, pushing
+from bramley.operations import commands, devices, identity_standing, pushing
 from bramley.operations.devices import DeviceDetail
+from bramley.operations.identity_standing import Renewal
 from bramley.operations.installation import Installation
 from bramley.operations.pushing import Asked
 
-app = noun("Devices: list, show, send commands, wake.")
+app = noun("Devices: list, show, send commands, wake, quarantine.")
+quarantine.register(app)
 
 _DEVICE = typer.Argument(metavar="DEVICE", help="UDID, EnrollmentID, DEVICE:USER for a user channel, or our key.")
 
@@ -60,20 +63,22 @@ def list_(
 def show(ctx: typer.Context, device: Annotated[str, _DEVICE]) -> None:
     """Show one device.
 
-    What it says of itself, its identities, its user channels, its latest commands. Tokens are never shown.
+    What it says of itself, its identities and what it said to the last renewal, its user channels, its latest commands. Tokens
+    are never shown.
     """
     session = Session(ctx)
 
-    async def read(installation: Installation) -> DeviceDetail:
-        return await devices.show(installation, device)
+    async def read(installation: Installation) -> tuple[DeviceDetail, Renewal | None]:
+        return await devices.show(installation, device), await identity_standing.renewal(installation, device)
 
-    detail = session.run(read)
+    detail, renewal = session.run(read)
     if session.output.as_json:
         session.output.json(
             _as_json(detail.enrollment)
             | {
                 "channels": [_as_json(channel) for channel in detail.channels],
                 "identities": [_identity_as_json(version) for version in detail.identities],
+                "renewal": renewal_as_json(renewal),
                 "commands": [answers.command_as_json(command) for command in detail.commands],
             }
         )
@@ -86,6 +91,8 @@ def show(ctx: typer.Context, device: Annotated[str, _DEVICE]) -> None:
         [(v.serial, v.state, v.not_before, v.not_after) for v in detail.identities],
         empty="It has no identity yet.",
     )
+    if renewal is not None:
+        output.fields("last renewal", [("asked (UTC)", renewal.started_at), ("answer", renewal.words)])
     if detail.channels:
         output.table(
             ("user channel", "name", "state", "last seen (UTC)"),

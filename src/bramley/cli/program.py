@@ -16,9 +16,10 @@ PROGRAM = "bramley"
 
 NOUNS = {
     "serve": ("serve", "Start the server; the first start makes the installation."),
-    "device": ("device", "Devices: list, show, send commands, wake."),
+    "device": ("device", "Devices: list, show, send commands, wake, quarantine."),
     "enroll": ("enroll", "Bring devices in."),
-    "identity": ("identity", "Device identities: renew, revoke."),
+    "identity": ("identity", "Device identities: list, renew, suspend, revoke, rescue; and the CA that issues them."),
+    "scep": ("scep", "SCEP requests that wait for a person."),
     "certs": ("certs", "Certificates: what there is, when it ends, whose turn it is."),
     "push": ("push", "The push certificate, and pushing with it."),
     "inspect": ("inspect", "What any certificate-like file is, and what it is for."),

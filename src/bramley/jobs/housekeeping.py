@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 from bramley.model.jobs import DONE, Job, Outcome
-from bramley.operations import server_certificates
+from bramley.operations import approvals, authorities, scep_ra, server_certificates
 from bramley.operations.live import Live
 from bramley.storage.protocols import Tx
 
@@ -23,7 +23,7 @@ class Housekeeping:
         self._live = live
 
     async def own_certificates(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """Replaces the HTTPS and the profile-signing certificate when they are due."""
+        """Replaces the HTTPS, the profile-signing and the RA's certificate when they are due."""
         installation, held = self._live.installation, self._live.current().authorities
         now = installation.clock.now()
 
@@ -37,18 +37,28 @@ class Housekeeping:
                 now=now,
                 actor="job:own-certificates",
             )
+            # as they are now: a rollover may have changed the issuing CA since this server last looked
+            current = authorities.load(tx, installation.sealer)
+            scep_ra.ensure(tx, installation, current, now=now, actor="job:own-certificates")
 
         await installation.store.run(ensure)
         return [DONE] * len(jobs)
 
     async def sweep(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """Deletes challenges that expired, jobs and waves that ended, a month ago; events and certificates never."""
-        before = self._live.installation.clock.now() - KEPT
+        """Deletes challenges that expired, and SCEP requests, jobs and waves that ended, a month ago.
+
+        SCEP requests that waited for too long are denied first. Events and certificates are never deleted.
+        """
+        installation = self._live.installation
+        now, patience = installation.clock.now(), timedelta(days=installation.settings.scep.approval_days)
+        before = now - KEPT
 
         def delete(tx: Tx) -> None:
+            approvals.expire(tx, now=now, after=patience, actor="job:sweep")
+            tx.approvals.sweep(before)
             tx.challenges.sweep(before)
             tx.jobs.sweep(before)
             tx.waves.sweep(before)
 
-        await self._live.installation.store.run(delete)
+        await installation.store.run(delete)
         return [DONE] * len(jobs)

@@ -3,30 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from bramley.lifecycle import schedule
+from bramley.mdm.binding import renewable_after_end
+from bramley.mdm.connect import RENEWAL_ANSWERED
+from bramley.mdm.report import parse_report
 from bramley.mdm.token_update import leave_push
 from bramley.model.commands import CommandState, CommandUUID
-from bramley.model.enrollments import EnrollmentKey, EnrollmentState
+from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import EventKind
 from bramley.model.jobs import DONE, Job, Outcome
 from bramley.model.kinds import Kind
 from bramley.operations import commands, identities
 from bramley.operations.errors import Conflict
+from bramley.operations.identity_standing import Renewal, in_words, renewal_of
 from bramley.operations.live import Live
 from bramley.storage.protocols import CertificateRow, Tx
 
 RENEW_DUE: Final = "renew-due"
 RETIRE_SUPERSEDED: Final = "retire-superseded"
 ASK_AGAIN_AFTER: Final = timedelta(days=7)
-"""With a new challenge, where the last InstallProfile is still unanswered."""
+"""With a new challenge, where the last InstallProfile is still unanswered: as long as its challenge is good for half its life."""
 
 TRY_AGAIN_AFTER: Final = timedelta(days=1)
-"""Where the last one was answered, and the identity is due all the same."""
+"""Where the last one was answered, and the identity is due all the same; twice as long after each further answer."""
 
-MOST: Final = 10_000
+WAKE_AGAIN_AFTER: Final = (timedelta(hours=1), timedelta(days=1))
+"""A device that has not answered yet: after the first at the earliest, and the second at the latest."""
+
+PAGE: Final = 10_000
+_TRIES: Final = 8
 _ACTOR: Final = "job:renewal"
 
 
@@ -37,38 +45,50 @@ class Renewals:
         self._live = live
 
     async def renew_due(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """Starts a renewal for every identity that is due.
+        """Starts a renewal for every identity that is due, or has ended and may still be renewed.
 
-        A device that was asked lately is not asked again: it is only pushed to, where it has not answered yet.
+        A device that was asked lately is not asked again: it is only pushed to, where it has not answered yet. What waits
+        unanswered, or was put off by NotNow, is replaced by the next try.
         """
         installation = self._live.installation
-        now = installation.clock.now()
-        identity = installation.settings.identity
-        latest = now + timedelta(days=identity.lifetime_days) * (1 - identity.renew_at + identity.jitter)
 
         def find(tx: Tx) -> list[EnrollmentKey]:
-            rows = tx.lineages.ending_before(Kind.DEVICE_IDENTITY, latest, MOST)
-            due = [row for row in rows if schedule.due(row.version, row.lineage.policy, now)]
-            return [key for row in due if (key := self._to_ask(tx, row)) is not None]
+            return [key for row in self._due(tx) if (key := self._to_ask(tx, row)) is not None]
 
         for key in await installation.store.run(find):
             try:
                 await identities.renew(self._live, key, actor=_ACTOR)
             except Conflict:
-                continue  # it checked out in between
+                continue  # it checked out, or was suspended, in between
         return [DONE] * len(jobs)
+
+    def _due(self, tx: Tx) -> list[CertificateRow]:
+        """The identities to be replaced: those that are due, and those that ended and may still be renewed."""
+        now, identity = self._live.installation.clock.now(), self._live.installation.settings.identity
+        latest = now + timedelta(days=identity.lifetime_days) * (1 - identity.renew_at + identity.jitter)
+        limit = PAGE
+        # Those that ended long ago come first and are no longer asked: however many there are, they must not hide the rest.
+        while len(rows := tx.lineages.ending_before(Kind.DEVICE_IDENTITY, latest, limit)) == limit:
+            limit *= 4
+        return [row for row in rows if _is_due(row, now, identity.after_end)]
 
     def _to_ask(self, tx: Tx, row: CertificateRow) -> EnrollmentKey | None:
         """The enrollment to send a renewal to; None where there is none to send now. A push, where that is enough, is queued."""
         now = self._live.installation.clock.now()
         enrollment = tx.enrollments.get(row.enrollment_key) if row.enrollment_key else None
-        if enrollment is None or enrollment.state is not EnrollmentState.ACTIVE or row.version.expired(now):
+        if enrollment is None or enrollment.state is not EnrollmentState.ACTIVE:
             return None
-        last = tx.events.find(kind=EventKind.RENEWAL_STARTED, enrollment_key=enrollment.key, limit=1)
-        unanswered = commands.pending_of(tx, enrollment.key, identities.RENEWAL_ANSWERED)
-        if not last or now - last[0].at >= (ASK_AGAIN_AFTER if unanswered else TRY_AGAIN_AFTER):
+        started = tx.events.find(kind=EventKind.RENEWAL_STARTED, enrollment_key=enrollment.key, limit=_TRIES)
+        if not started:
             return enrollment.key
-        if unanswered:
+        unanswered = commands.pending_of(tx, enrollment.key, RENEWAL_ANSWERED)
+        if not unanswered:
+            tries = [renewal_of(tx, event) for event in started if event.at >= row.version.changed_at]
+            return enrollment.key if now - started[0].at >= _pause(tries) else None
+        good_for = timedelta(days=self._live.installation.settings.scep.renewal_challenge_days)
+        if now - started[0].at >= min(ASK_AGAIN_AFTER, good_for / 2):
+            return enrollment.key
+        if _is_to_wake(enrollment, started[0].at, now):
             leave_push(tx, enrollment.key, now)
         return None
 
@@ -98,9 +118,32 @@ class Renewals:
         return [DONE] * len(jobs)
 
 
+def _is_due(row: CertificateRow, now: datetime, after_end: timedelta | None) -> bool:
+    version = row.version
+    if version.not_after is not None and version.expired(now):
+        return renewable_after_end(version.state, version.not_after, now, within=after_end)
+    return schedule.due(version, row.lineage.policy, now)
+
+
+def _pause(tries: Sequence[Renewal]) -> timedelta:
+    """How long to leave a device alone after it has answered so many renewals of one identity without renewing it."""
+    answered = sum(each.state is not CommandState.CANCELLED for each in tries)
+    return min(TRY_AGAIN_AFTER * (1 << max(answered - 1, 0)), ASK_AGAIN_AFTER)
+
+
+def _is_to_wake(enrollment: Enrollment, asked_at: datetime, now: datetime) -> bool:
+    """Whether to push to a device that has not answered since it was asked: ever more seldom, the longer it is silent."""
+    pushed_at = enrollment.last_push_at
+    if pushed_at is None or pushed_at < asked_at:
+        return True
+    shortest, longest = WAKE_AGAIN_AFTER
+    return now - pushed_at >= min(max(pushed_at - asked_at, shortest), longest)
+
+
 def _judge(tx: Tx, job: Job) -> Outcome:
     key, uuid = EnrollmentKey(job.args["enrollment_key"]), CommandUUID(job.args["command_uuid"])
     command = tx.commands.get(key, uuid)
     if command is None or command.state is CommandState.ACKNOWLEDGED:
         return DONE
-    return Outcome(None, f"the device answered the renewal {uuid} with {command.state}")
+    why = in_words(parse_report(command.answer).error_chain) if command.answer else ""
+    return Outcome(None, f"the device answered the renewal {uuid} with {command.state}{why}")

@@ -12,7 +12,7 @@ from bramley.model.lineages import Lineage, Turn, Version
 from bramley.model.lineages import VersionState as S
 from bramley.model.push import Route
 
-_OWN = frozenset({Kind.HTTPS, Kind.PROFILE_SIGNER})
+OWN = frozenset({Kind.HTTPS, Kind.PROFILE_SIGNER, Kind.OCSP_RESPONDER, Kind.SCEP_RA})
 """What the server replaces by itself, alone."""
 
 
@@ -42,6 +42,8 @@ _TURNS = {Turn.APPLE: Mover.APPLE, Turn.HUMAN: Mover.HUMAN, Turn.DEVICE: Mover.D
 def next_step(lineage: Lineage, version: Version, now: datetime, *, grace: timedelta) -> NextStep:
     """What happens to a version next. `grace` is how long a superseded device identity is still accepted."""
     if lineage.kind is Kind.PUSH and (step := _push(lineage, version, now)) is not None:
+        return step
+    if lineage.kind is Kind.IDENTITY_CA and (step := _identity_ca(lineage, version, now)) is not None:
         return step
     match version.state:
         case S.PLANNED:
@@ -86,6 +88,28 @@ def _push(lineage: Lineage, version: Version, now: datetime) -> NextStep | None:
     return None
 
 
+def _identity_ca(lineage: Lineage, version: Version, now: datetime) -> NextStep | None:
+    """The identity CA: a person begins its rollover, and the server carries it through."""
+    match version.state:
+        case S.PLANNED:
+            text = (
+                "key made; have the request certified by your CA, then `bramley identity ca import` the certificate and its chain"
+            )
+            return NextStep(Mover.HUMAN, text)
+        case S.ISSUED:
+            return NextStep(Mover.SERVER, "prepared; to be trusted beside the one in force")
+        case S.DISTRIBUTED:
+            return NextStep(Mover.SERVER, "trusted beside the one in force; issues next")
+        case S.SUPERSEDED:
+            return NextStep(Mover.SERVER, "superseded; withdrawn once no identity needs it", version.not_after)
+        case S.ACTIVE if not version.expired(now) and (due := schedule.due_at(version, lineage.policy)):
+            begin = "`bramley identity ca rollover --new-key` begins, with --dry-run it only tells"
+            if now >= due:
+                return NextStep(Mover.HUMAN, f"roll over: it ends before what it issues would. {begin}", due)
+            return NextStep(Mover.HUMAN, f"in force; to be rolled over from {_day(due)}. {begin}", due)
+    return None
+
+
 def at_apple(lineage: Lineage) -> str:
     """What to do at identity.apple.com with a signed request, in the words of its page."""
     account = f"signed in as {lineage.owner}" if lineage.owner else "signed in with the Apple Account that made it"
@@ -110,10 +134,10 @@ def _superseded(lineage: Lineage, version: Version, grace: timedelta) -> NextSte
 
 def _expired(lineage: Lineage, version: Version) -> NextStep:
     at = version.not_after
-    if lineage.kind in _OWN:
+    if lineage.kind in OWN:
         return NextStep(Mover.SERVER, "expired; replaced at the next start or within 12 hours", at)
     if lineage.kind is Kind.DEVICE_IDENTITY:
-        return NextStep(Mover.HUMAN, "expired; enroll the device again", at)
+        return NextStep(Mover.HUMAN, "expired; `bramley identity rescue` says what helps", at)
     return NextStep(Mover.HUMAN, "expired; replace it", at)
 
 
@@ -122,7 +146,7 @@ def _active(lineage: Lineage, version: Version, now: datetime) -> NextStep:
     if due is None:
         return NextStep(Mover.NOBODY, "in force; has no end")
     overdue = now >= due
-    if lineage.kind in _OWN:
+    if lineage.kind in OWN:
         text = "due; replaced at the next start or within 12 hours" if overdue else f"renews itself on {_day(due)}"
         return NextStep(Mover.SERVER, text, due)
     if lineage.kind is Kind.DEVICE_IDENTITY:

@@ -1,6 +1,8 @@
 """From a signer to a device: whether this identity was issued for the enrollment that the message names, and may act.
 
 Pure: the caller reads `Presented` from storage for every request, so a revocation counts from the next one on.
+
+An identity that has ended may, where that is wanted, do one thing more: fetch its renewal (see `renewable_after_end`).
 """
 
 from __future__ import annotations
@@ -25,17 +27,25 @@ _REFUSALS: Final[Mapping[VersionState, Refusal]] = {
     VersionState.SUSPENDED: Refusal.SUSPENDED,
     VersionState.RETIRED: Refusal.RETIRED,
 }
+_ENROLLED: Final = frozenset({EnrollmentState.ACTIVE, EnrollmentState.QUARANTINED})
+_AFTER_THE_END: Final = (Report, TokenUpdate)
+"""To fetch the renewal, and to be woken for it."""
+
 _WHILE_PENDING: Final = (Authenticate, TokenUpdate, CheckOut)
 _WITHOUT_CHANNEL: Final = (TokenUpdate, UserAuthenticate)
 
 
 @dataclass(frozen=True, slots=True)
 class AuthenticatedDevice:
-    """Made only by `authenticate`: `signer` may speak for the channel that `sender` names."""
+    """Made only by `authenticate`: `signer` may speak for the channel that `sender` names.
+
+    Where it `has_ended`, for nothing but what `renewable_after_end` lets it come for.
+    """
 
     signer: VerifiedSigner
     presented: Presented
     sender: Sender
+    has_ended: bool = False
 
     @property
     def enrollment_id(self) -> EnrollmentID:
@@ -48,6 +58,14 @@ class AuthenticatedDevice:
         return self.presented.version_state in _FRESH
 
 
+def renewable_after_end(state: VersionState, not_after: datetime, now: datetime, *, within: timedelta | None) -> bool:
+    """Whether an identity that has ended may still be used to get its successor: the one in force, for so long after its end.
+
+    `within` None: not at all. That its enrollment is active, and its CA trusted, is for the caller to see to.
+    """
+    return state is VersionState.ACTIVE and within is not None and now <= not_after + within
+
+
 def authenticate(
     signer: VerifiedSigner,
     presented: Presented | None,
@@ -55,6 +73,7 @@ def authenticate(
     *,
     now: datetime,
     skew: timedelta = SKEW,
+    after_end: timedelta | None = None,
 ) -> AuthenticatedDevice:
     """The device, if the identity is on record, in force and bound to the enrollment that the message names.
 
@@ -62,6 +81,9 @@ def authenticate(
     retired, but starts nothing), or that belongs to another device; and for what an enrollment may not do where it
     stands. One that never authenticated may only Authenticate; a pending one may also send TokenUpdate and CheckOut; a
     checked-out one may only Authenticate, with a new identity. Whatever was issued to enroll begins with Authenticate.
+
+    For so long `after_end` the identity in force of an enrolled device may still send reports and TokenUpdate, on the device's
+    own channel; what comes of them is for whoever handles a device that `has_ended`.
     """
     if presented is None or presented.certificate_sha256 != signer.sha256:
         raise Refused(
@@ -72,8 +94,15 @@ def authenticate(
     if presented.version_state not in states.LIVE:
         reason = _REFUSALS.get(presented.version_state, Refusal.NOT_IN_FORCE)
         raise Refused(reason, f"The identity certificate {signer.sha256} is {presented.version_state}.")
-    if now > presented.not_after + skew:
-        raise Refused(Refusal.EXPIRED, f"The identity certificate {signer.sha256} ended at {presented.not_after:%F %T} UTC.")
+    # two sources that agree, unless something is wrong: then the earlier end counts
+    end = min(presented.not_after, signer.not_after)
+    has_ended = now > end + skew
+    if has_ended and not renewable_after_end(presented.version_state, end, now, within=after_end):
+        raise Refused(
+            Refusal.EXPIRED,
+            f"The identity certificate {signer.sha256} ended at {end:%F %T} UTC.",
+            advice="`bramley identity rescue` says what helps.",
+        )
     if now < presented.not_before - skew:
         raise Refused(
             Refusal.NOT_YET_VALID, f"The identity certificate {signer.sha256} begins at {presented.not_before:%F %T} UTC."
@@ -84,8 +113,19 @@ def authenticate(
             Refusal.NOT_THIS_DEVICE,
             f"The identity belongs to {presented.enrollment_id}; the message says it is from {sender.device}.",
         )
+    if has_ended:
+        _check_after_end(presented, message)
     _check_standing(presented, message)
-    return AuthenticatedDevice(signer, presented, sender)
+    return AuthenticatedDevice(signer, presented, sender, has_ended)
+
+
+def _check_after_end(presented: Presented, message: CheckinMessage | Report) -> None:
+    """What an identity that has ended, and may be renewed, may not send."""
+    if presented.enrollment_state not in _ENROLLED:
+        raise Refused(Refusal.EXPIRED, f"The identity has ended, and its enrollment is {presented.enrollment_state}.")
+    if message.sender.user is not None or not isinstance(message, _AFTER_THE_END):
+        what = f"{type(message).__name__}{' on a user channel' if message.sender.user else ''}"
+        raise Refused(Refusal.EXPIRED, f"The identity has ended: it may fetch its renewal, and not send {what}.")
 
 
 def _check_standing(presented: Presented, message: CheckinMessage | Report) -> None:

@@ -55,7 +55,9 @@ def handle(
             authenticate.handle(tx, device, message, now=now, topics=topics)
             return DONE
         case TokenUpdate():
-            token_update.handle(tx, device, message, now=now, sealer=sealer, topics=topics)
+            # an identity that has ended says how its device is woken, and no more
+            heard = replace(message, unlock_token=None) if device.has_ended else message
+            token_update.handle(tx, device, heard, now=now, sealer=sealer, topics=topics)
             return DONE
         case CheckOut():
             _check_out(tx, device, now)

@@ -21,6 +21,9 @@ from bramley.model.jobs import Job
 from bramley.pki.keystore import Place, Sealer
 from bramley.storage.protocols import Tx
 
+RENEWAL_ANSWERED: Final = "renewal-answered"
+"""The job that the answer to a renewal's InstallProfile releases, and by which a renewal is known among commands."""
+
 IN_QUARANTINE: Final = frozenset({"DeviceLock", "EraseDevice", "EnableLostMode"})
 """The only RequestTypes that a quarantined device is given."""
 
@@ -45,7 +48,7 @@ def answer_idle(device: AuthenticatedDevice, report: Report) -> Immediate | None
     Pure: `device.presented` was read for this request and holds the next command.
     """
     presented = device.presented
-    if report.status is not Status.IDLE or presented.deferred or presented.enrollment_state is EnrollmentState.QUARANTINED:
+    if report.status is not Status.IDLE or presented.deferred or _is_restricted(device):
         return None
     return Immediate(presented.next_command)
 
@@ -55,6 +58,10 @@ def handle(tx: Tx, device: AuthenticatedDevice, report: Report, *, now: datetime
 
     A final report removes its command from the queue, leaves the job that waited for it, and becomes an event. A report
     on a command that is unknown or long finished changes nothing. Raises Refused if the channel is unknown.
+
+    A quarantined device is given nothing but what locks or erases it; one whose identity has ended, nothing but its renewal,
+    or in quarantine the former. What that one says of any other command is passed over, not refused: it would be said again
+    before anything else, and the command, still queued, comes again after the renewal.
     """
     assert device.sender == report.sender, "a device is authenticated for one report"
     key = device.presented.channel_key
@@ -62,14 +69,12 @@ def handle(tx: Tx, device: AuthenticatedDevice, report: Report, *, now: datetime
         raise Refused(Refusal.UNKNOWN_CHANNEL, "Expected a channel that has sent TokenUpdate; this one has not.")
     if report.status is Status.IDLE:
         tx.commands.resume(key)
-    elif report.command_uuid is not None:
+    elif report.command_uuid is not None and _is_believed(tx, device, key, report.command_uuid):
         state = _STATES[report.status]
         command = tx.commands.answer(key, report.command_uuid, state, report.raw, now)
         if command is not None and state is not CommandState.NOT_NOW:
             _follow_up(tx, device, report, command, now)
-    if device.presented.enrollment_state is EnrollmentState.QUARANTINED:
-        return _next_in_quarantine(tx, key)
-    return tx.commands.next(key)
+    return _next_allowed(tx, device, key) if _is_restricted(device) else tx.commands.next(key)
 
 
 def payload_place(uuid: CommandUUID) -> Place:
@@ -96,9 +101,29 @@ def _follow_up(tx: Tx, device: AuthenticatedDevice, report: Report, command: Com
     tx.events.append(event(EventKind.COMMAND_ANSWERED, device, now, key=command.enrollment_key, detail=detail))
 
 
-def _next_in_quarantine(tx: Tx, key: EnrollmentKey) -> PendingCommand | None:
-    """The oldest queued command that locks or erases, whatever else is in front of it."""
+def _is_restricted(device: AuthenticatedDevice) -> bool:
+    """Whether only some commands are for this device now."""
+    return device.has_ended or device.presented.enrollment_state is EnrollmentState.QUARANTINED
+
+
+def _is_allowed(device: AuthenticatedDevice, command: Command) -> bool:
+    """Whether a restricted device may be given this command."""
+    if device.presented.enrollment_state is EnrollmentState.QUARANTINED:
+        return command.request_type in IN_QUARANTINE
+    return command.job_on_answer == RENEWAL_ANSWERED
+
+
+def _is_believed(tx: Tx, device: AuthenticatedDevice, key: EnrollmentKey, uuid: CommandUUID) -> bool:
+    """Whether this device may say how the command went."""
+    if not device.has_ended:
+        return True
+    command = tx.commands.get(key, uuid)
+    return command is not None and _is_allowed(device, command)
+
+
+def _next_allowed(tx: Tx, device: AuthenticatedDevice, key: EnrollmentKey) -> PendingCommand | None:
+    """The oldest queued command that the device may be given, whatever else is in front of it."""
     for command in tx.commands.pending(key):
-        if command.state is CommandState.QUEUED and command.request_type in IN_QUARANTINE:
+        if command.state is CommandState.QUEUED and _is_allowed(device, command):
             return PendingCommand(command.uuid, command.request_type, command.payload)
     return None

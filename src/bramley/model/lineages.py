@@ -39,6 +39,20 @@ class Turn(StrEnum):
     CA = "ca"
 
 
+class RevocationReason(StrEnum):
+    """Why a certificate was revoked, by the names of RFC 5280 section 5.3.1.
+
+    `certificateHold` is missing: that is what a suspended version is, for as long as it is.
+    """
+
+    UNSPECIFIED = "unspecified"
+    KEY_COMPROMISE = "keyCompromise"
+    AFFILIATION_CHANGED = "affiliationChanged"
+    SUPERSEDED = "superseded"
+    CESSATION_OF_OPERATION = "cessationOfOperation"
+    PRIVILEGE_WITHDRAWN = "privilegeWithdrawn"
+
+
 @dataclass(frozen=True, slots=True)
 class Policy:
     """How a lineage is kept alive.
@@ -76,8 +90,9 @@ class Version:
 
     `certificate` is DER, and it and everything read from it is None until there is one. `serial` is lower-case hex
     without leading zeros; `sha256` is over the certificate, `spki_sha256` over its SubjectPublicKeyInfo. `key_id` names
-    the sealed private key where this server holds it. `issuer_version` is set where this server issued it. `request` is the
-    DER certification request (RFC 2986) that somebody else is asked to answer.
+    the sealed private key where this server holds it. `issuer_version` is set where its issuer is on record. `request` is the
+    DER certification request (RFC 2986) that somebody else is asked to answer. `revoked_for` is set with the state `revoked`;
+    `reason` holds a person's words for it.
     """
 
     id: VersionID
@@ -99,6 +114,7 @@ class Version:
     not_after: datetime | None = None
     certificate: bytes | None = None
     request: bytes | None = None
+    revoked_for: RevocationReason | None = None
 
     def expired(self, now: datetime) -> bool:
         """Whether its end has passed; a version without a certificate has no end."""

@@ -1,4 +1,7 @@
-"""The authorities: one root, and under it one CA for identities, one for HTTPS, one for signers, each with its own key."""
+"""The authorities: one root, and under it one CA for identities, one for HTTPS, one for signers, each with its own key.
+
+While the identity CA is rolled over there are several of it: one issues, and the identities of each are believed.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,13 @@ from datetime import datetime
 from cryptography import x509
 
 from bramley.model.kinds import Kind
-from bramley.model.lineages import Policy, VersionID, VersionState
+from bramley.model.lineages import Lineage, Policy, Version, VersionID, VersionState
 from bramley.operations import records, vault
 from bramley.operations.errors import NotReady
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import Authority, issue, self_signed
+from bramley.pki.chains import LONGEST
 from bramley.pki.keystore import Sealer
 from bramley.storage.protocols import Tx
 
@@ -27,6 +31,14 @@ _ALGORITHM = keys.KeyAlgorithm.RSA_2048
 _ROOT_ALGORITHM = keys.KeyAlgorithm.RSA_3072
 NAME = "default"
 
+BELIEVED = frozenset({VersionState.DISTRIBUTED, VersionState.ACTIVE, VersionState.SUPERSEDED})
+"""States of an identity CA whose identities are believed: from before it issues until it is withdrawn."""
+
+_LONGEST_NAME = 64
+"""Octets of a common name (RFC 5280 appendix A.1)."""
+
+_AHEAD = frozenset({VersionState.ISSUED, VersionState.DISTRIBUTED})
+
 
 @dataclass(frozen=True, slots=True)
 class Held:
@@ -38,12 +50,23 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Authorities:
-    """The four authorities, keys open."""
+    """The four authorities, keys open.
+
+    `identity` issues identities; `trusted_identities` are all identity CAs whose identities are believed, the issuing one first,
+    then newest first. `next_identity` is the one that is prepared to issue after it, if any.
+    """
 
     root: Held
     identity: Held
     https: Held
     signer: Held
+    trusted_identities: tuple[Held, ...]
+    next_identity: x509.Certificate | None = None
+
+    @property
+    def identity_certificates(self) -> tuple[x509.Certificate, ...]:
+        """The certificates of the identity CAs whose identities are believed, the issuing one first."""
+        return tuple(held.authority.certificate for held in self.trusted_identities)
 
 
 def create(tx: Tx, sealer: Sealer, *, organization: str, now: datetime) -> Authorities:
@@ -59,14 +82,43 @@ def create(tx: Tx, sealer: Sealer, *, organization: str, now: datetime) -> Autho
         authority = Authority(certificate, key, (root.authority.certificate,))
         held[kind] = _record(tx, sealer, kind, authority, root.version, now)
     records.touch(tx)
-    return Authorities(root, held[Kind.IDENTITY_CA], held[Kind.HTTPS_CA], held[Kind.SIGNER_CA])
+    identity = held[Kind.IDENTITY_CA]
+    return Authorities(root, identity, held[Kind.HTTPS_CA], held[Kind.SIGNER_CA], (identity,))
 
 
 def load(tx: Tx, sealer: Sealer) -> Authorities:
     """The active authorities with their keys. NotReady where one is missing, SealError where its key cannot be opened."""
-    root = _load(tx, sealer, Kind.ROOT_CA, ())
-    above = (root.authority.certificate,)
-    return Authorities(root, *(_load(tx, sealer, kind, above) for kind, _profile, _title in _UNDER_ROOT))
+    root, identity, https, signer = (_load(tx, sealer, kind) for kind in (Kind.ROOT_CA, *(kind for kind, *_ in _UNDER_ROOT)))
+    others = [version for version in identity_versions(tx) if version.id != identity.version]
+    believed = (identity, *(_held(tx, sealer, version) for version in others if version.state in BELIEVED))
+    ahead = [version.certificate for version in others if version.state in _AHEAD and version.certificate]
+    return Authorities(root, identity, https, signer, believed, certificates.load(ahead[0]) if ahead else None)
+
+
+def identity_versions(tx: Tx) -> list[Version]:
+    """Every version of the identity CA, newest first."""
+    lineage = tx.lineages.find(Kind.IDENTITY_CA, NAME)
+    return [] if lineage is None else list(reversed(tx.lineages.versions(lineage.id)))
+
+
+def identity_in_force(tx: Tx) -> tuple[Lineage, Version]:
+    """The lineage of the identity CA, and the version that issues. NotReady where there is none."""
+    lineage, active = tx.lineages.find(Kind.IDENTITY_CA, NAME), records.active(tx, Kind.IDENTITY_CA, NAME)
+    if lineage is None or active is None:
+        raise NotReady("This installation has no identity CA in force.", advice="Restore a backup.")
+    return lineage, active
+
+
+def next_name(tx: Tx, organization: str) -> x509.Name:
+    """The name of the next identity CA with a key of its own: no two keys share one.
+
+    Names are by what the issuer of an identity, and that of a CRL, is found. Two CAs of one name are told apart by key
+    identifiers alone, which not every client looks at (RFC 5280 4.2.1.1).
+    """
+    generation = len({version.spki_sha256 for version in identity_versions(tx)}) + 1
+    title = f"Device Identity CA G{generation}"
+    full = f"{organization} {title}"
+    return names.make(full if len(full.encode()) <= _LONGEST_NAME else title, organization=organization)
 
 
 def _record(tx: Tx, sealer: Sealer, kind: Kind, authority: Authority, issuer: VersionID | None, now: datetime) -> Held:
@@ -78,9 +130,27 @@ def _record(tx: Tx, sealer: Sealer, kind: Kind, authority: Authority, issuer: Ve
     return Held(authority, version.id)
 
 
-def _load(tx: Tx, sealer: Sealer, kind: Kind, above: tuple[x509.Certificate, ...]) -> Held:
+def _load(tx: Tx, sealer: Sealer, kind: Kind) -> Held:
     version = records.active(tx, kind, NAME)
-    if version is None or version.certificate is None or version.key_id is None:
+    if version is None:
         raise NotReady(f"This installation has no {kind}.", advice="Restore a backup; nothing can be issued without it.")
+    return _held(tx, sealer, version)
+
+
+def _held(tx: Tx, sealer: Sealer, version: Version) -> Held:
+    if version.certificate is None or version.key_id is None:
+        raise NotReady(f"The authority {version.id} lacks its certificate or its key.", advice="Restore a backup.")
     key = vault.take(tx, sealer, version.key_id)
-    return Held(Authority(certificates.load(version.certificate), key, above), version.id)
+    return Held(Authority(certificates.load(version.certificate), key, _above(tx, version)), version.id)
+
+
+def _above(tx: Tx, version: Version) -> tuple[x509.Certificate, ...]:
+    """The CAs above one, nearest first: ours, or those that came with an imported one."""
+    found: list[x509.Certificate] = []
+    while version.issuer_version is not None and len(found) < LONGEST:
+        issuer = tx.lineages.version(version.issuer_version)
+        if issuer is None or issuer.certificate is None:
+            raise NotReady(f"The CA above {version.id} is missing.", advice="Restore a backup.")
+        found.append(certificates.load(issuer.certificate))
+        version = issuer
+    return tuple(found)

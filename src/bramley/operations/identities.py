@@ -1,4 +1,7 @@
-"""The life of a device identity after it was issued: first use, renewal, retirement, revocation."""
+"""The life of a device identity after it was issued: first use, renewal, retirement, revocation.
+
+Suspension has a module of its own.
+"""
 
 from __future__ import annotations
 
@@ -8,21 +11,22 @@ from datetime import datetime, timedelta
 from bramley.lifecycle import states
 from bramley.mdm.binding import AuthenticatedDevice
 from bramley.mdm.commands import InstallProfile
+from bramley.mdm.connect import RENEWAL_ANSWERED
 from bramley.mdm.records import end as check_out
 from bramley.mdm.token_update import leave_push
 from bramley.model.commands import Command
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState, Purpose
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
-from bramley.model.lineages import Version, VersionState
+from bramley.model.lineages import RevocationReason, Version, VersionState
 from bramley.operations import certificates, commands, devices, enrolling, records
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live
 from bramley.storage.protocols import Tx
 
-RENEWAL_ANSWERED = "renewal-answered"
-"""The job that the answer to a renewal's InstallProfile releases."""
+_STANDING = states.LIVE | {VersionState.SUSPENDED}
+"""States of an identity that is, or may again be, of use to whoever holds its key."""
 
 
 def first_use(tx: Tx, device: AuthenticatedDevice, *, now: datetime) -> None:
@@ -53,9 +57,7 @@ async def renew(live: Live, device: str, *, actor: str) -> Command:
 
     def start(tx: Tx) -> Command:
         current = _renewable(tx, enrollment.key)
-        for earlier in commands.pending_of(tx, current.key, RENEWAL_ANSWERED):
-            tx.commands.withdraw(current.key, earlier.uuid, now)
-        tx.challenges.void(current.key, Purpose.RENEW, now)
+        withdraw_renewals(tx, current.key, now)
         tx.challenges.add(issued.challenge)
         command = commands.queue(
             tx,
@@ -74,28 +76,73 @@ async def renew(live: Live, device: str, *, actor: str) -> Command:
     return await installation.store.run(start)
 
 
-async def revoke(installation: Installation, name: str, *, reason: str, actor: str) -> Sequence[Version]:
-    """Revokes every live identity of a device, or the one with a serial number, a retired one too; effective at once.
+def withdraw_renewals(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
+    """Ends every renewal that is under way: its command is not handed out, and its challenge gets nobody an identity."""
+    for command in commands.pending_of(tx, key, RENEWAL_ANSWERED):
+        tx.commands.withdraw(key, command.uuid, now)
+    tx.challenges.void(key, Purpose.RENEW, now)
 
-    A device without a live identity cannot speak to us again, so its enrollment ends and its commands are cancelled.
-    NotFound where the name is nobody's, Conflict where there is nothing to revoke.
+
+async def revoke(
+    installation: Installation, name: str, *, reason: str, because: RevocationReason | None = None, actor: str
+) -> Sequence[Version]:
+    """Revokes every identity of a device, or the one with a serial number, a retired one too; effective at once.
+
+    `reason` is a person's words, `because` what others are told (RFC 5280 section 5.3.1): by default unspecified, or
+    cessationOfOperation for what was out of use. NotFound where the name is nobody's, Conflict where there is nothing to revoke.
     """
     now = installation.clock.now()
 
     def act(tx: Tx) -> Sequence[Version]:
-        enrollment, doomed = _targets(tx, name)
+        enrollment, doomed = targets(tx, name)
+        doomed = [version for version in doomed if VersionState.REVOKED in states.FOLLOWS[version.state]]
         if not doomed:
             raise Conflict(f"{name} has no live identity to revoke.")
-        key = enrollment.key
-        revoked = [records.move(tx, v, VersionState.REVOKED, now=now, actor=actor, reason=reason, enrollment=key) for v in doomed]
-        if not any(version.state in states.LIVE for version in _identities(tx, key)):
-            tx.challenges.void(key, Purpose.RENEW, now)
-            tx.challenges.void(key, Purpose.ENROLL, now)
-            if enrollment.state is not EnrollmentState.CHECKED_OUT:
-                end(tx, enrollment, now=now, actor=actor)
-        return revoked
+        return revoke_all(tx, enrollment, doomed, reason=reason, because=because, now=now, actor=actor)
 
     return await installation.store.run(act)
+
+
+def revoke_all(
+    tx: Tx,
+    enrollment: Enrollment,
+    doomed: Sequence[Version],
+    *,
+    reason: str,
+    because: RevocationReason | None,
+    now: datetime,
+    actor: str,
+) -> Sequence[Version]:
+    """Revokes these identities of an enrollment, and ends what was under way to replace them.
+
+    A device without an identity cannot speak to us again, so its enrollment ends and its commands are cancelled.
+    """
+    key = enrollment.key
+    revoked = [
+        records.move(
+            tx,
+            version,
+            VersionState.REVOKED,
+            now=now,
+            actor=actor,
+            reason=reason,
+            enrollment=key,
+            revoked_for=because or _usual_reason(enrollment, version),
+        )
+        for version in doomed
+    ]
+    # whoever holds the key may have fetched the challenge of a renewal with it
+    withdraw_renewals(tx, key, now)
+    if not standing(tx, key):
+        tx.challenges.void(key, Purpose.ENROLL, now)
+        if enrollment.state is not EnrollmentState.CHECKED_OUT:
+            end(tx, enrollment, now=now, actor=actor)
+    return revoked
+
+
+def _usual_reason(enrollment: Enrollment, version: Version) -> RevocationReason:
+    out_of_use = version.state is VersionState.RETIRED or enrollment.state is EnrollmentState.CHECKED_OUT
+    return RevocationReason.CESSATION_OF_OPERATION if out_of_use else RevocationReason.UNSPECIFIED
 
 
 def end(tx: Tx, enrollment: Enrollment, *, now: datetime, actor: str) -> None:
@@ -109,7 +156,7 @@ def retire_all(tx: Tx, key: EnrollmentKey, *, now: datetime, actor: str) -> int:
     enrollment = tx.enrollments.get(key)
     if enrollment is None or enrollment.state is not EnrollmentState.CHECKED_OUT:
         return 0
-    live = [version for version in _identities(tx, key) if version.state in states.LIVE]
+    live = [version for version in standing(tx, key) if version.state in states.LIVE]
     for version in live:
         records.move(tx, version, VersionState.RETIRED, now=now, actor=actor, reason="enrollment ended", enrollment=key)
     return len(live)
@@ -135,29 +182,36 @@ def _renewable(tx: Tx, device: str) -> Enrollment:
         raise Conflict(f"{device} is a user channel: the identity is its device's.", advice="Renew the device's.")
     if enrollment.state is not EnrollmentState.ACTIVE:
         raise Conflict(f"{device} is {enrollment.state}; only an active device can be sent a renewal.")
+    if not any(version.state in states.LIVE for version in standing(tx, enrollment.key)):
+        raise Conflict(f"{device} has no identity in force.", advice="Is it suspended? `bramley identity resume` ends that.")
     return enrollment
 
 
-def _identities(tx: Tx, key: EnrollmentKey) -> list[Version]:
+def standing(tx: Tx, key: EnrollmentKey) -> list[Version]:
+    """The identities of an enrollment that are live or suspended, oldest first."""
     versions = (tx.lineages.version(binding.version_id) for binding in tx.enrollments.bindings(key))
-    return [version for version in versions if version is not None]
+    return [version for version in versions if version is not None and version.state in _STANDING]
 
 
-def _targets(tx: Tx, name: str) -> tuple[Enrollment, list[Version]]:
-    """Whose identities, and which. A certificate's name first: a device could call itself by another's serial number."""
+def targets(tx: Tx, name: str) -> tuple[Enrollment, list[Version]]:
+    """Whose identities, and which: all that stand of a device, or the one of a serial number in whatever state.
+
+    A certificate's name first: a device could call itself by another's serial number. NotFound, or Conflict for another kind
+    of certificate.
+    """
     try:
         version = certificates.find(tx, name)
     except NotFound:
-        enrollment = _device_of(tx, devices.resolve(tx, name))
-        return enrollment, [v for v in _identities(tx, enrollment.key) if v.state in states.LIVE]
+        enrollment = device_of(tx, devices.resolve(tx, name))
+        return enrollment, standing(tx, enrollment.key)
     binding = tx.enrollments.binding(version.sha256 or "")
     found = tx.enrollments.get(binding.enrollment_key) if binding else None
     if found is None:
         raise Conflict(f"The certificate {name} is not a device identity.")
-    return found, [version] if VersionState.REVOKED in states.FOLLOWS[version.state] else []
+    return found, [version]
 
 
-def _device_of(tx: Tx, enrollment: Enrollment) -> Enrollment:
+def device_of(tx: Tx, enrollment: Enrollment) -> Enrollment:
     """The device that a user channel belongs to; a device itself."""
     parent = tx.enrollments.get(enrollment.parent) if enrollment.parent else None
     return parent or enrollment

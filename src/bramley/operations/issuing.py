@@ -1,39 +1,65 @@
-"""Issuing device identities over SCEP: who may have one, and the transaction that makes it."""
+"""Issuing device identities over SCEP: who may have one, and how it is made."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
+from typing import Final
 
 from bramley.errors import BramleyError
 from bramley.lifecycle import states
+from bramley.mdm.binding import renewable_after_end
 from bramley.model.enrollments import Binding, Challenge, Enrollment, EnrollmentKey, EnrollmentState, Purpose
-from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Policy, Version, VersionState
-from bramley.operations import records
-from bramley.operations.live import Live, Snapshot
-from bramley.pki import certificates, names
+from bramley.operations import issuers, records
+from bramley.operations.installation import Installation
+from bramley.operations.live import Snapshot
+from bramley.pki import certificates, keys, names
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import issue
 from bramley.pki.scep import challenge as challenges
-from bramley.pki.scep.errors import SCEPError
 from bramley.pki.scep.messages import FailInfo, MessageType, Request
-from bramley.pki.scep.replies import failure, success
-from bramley.pki.scep.requests import SignedMessage, open_request
 from bramley.storage.protocols import Tx
 
 RESEND_WINDOW = timedelta(minutes=10)
 """How long the very same message, sent again because its answer was lost, is answered with the same certificate."""
 
 
-class NotEntitled(BramleyError):
-    """A request that proves no right to an identity; the client hears only `fail_info`."""
+FAIL_INFO: Final[Mapping[str, FailInfo]] = MappingProxyType(
+    {
+        "challenge-unknown": FailInfo.badRequest,
+        "challenge-spent": FailInfo.badRequest,
+        "challenge-expired": FailInfo.badRequest,
+        "challenge-of-another": FailInfo.badRequest,
+        "enrollment-ended": FailInfo.badRequest,
+        "link-expired": FailInfo.badRequest,
+        "link-used-up": FailInfo.badRequest,
+        "webhook-refused": FailInfo.badRequest,
+        "request-denied": FailInfo.badRequest,
+        "renewal-by-unknown-identity": FailInfo.badCertId,
+        "signer-not-live": FailInfo.badCertId,
+        "signer-superseded": FailInfo.badCertId,
+        "signer-expired": FailInfo.badTime,
+        "poll-unknown": FailInfo.badCertId,
+        "asker-not-live": FailInfo.badCertId,
+        "certificate-not-found": FailInfo.badCertId,
+        "crl-not-found": FailInfo.badCertId,
+    }
+)
+"""Why a request that opens is refused, and the failInfo (RFC 8894 section 3.2.1.4.3) by which its client hears of it."""
 
-    def __init__(self, reason: str, message: str, fail_info: FailInfo = FailInfo.badRequest) -> None:
+
+class NotEntitled(BramleyError):
+    """A request that proves no right to what it asks. The client hears `fail_info`, and nothing more unless there is a `text`."""
+
+    def __init__(self, reason: str, message: str, *, text: str | None = None) -> None:
         super().__init__(message)
         self.reason = reason
-        self.fail_info = fail_info
+        self.fail_info = FAIL_INFO[reason]
+        self.text = text
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,58 +75,54 @@ class Grant:
     again: Version | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A CertRep; `refused` says why it is a FAILURE, in a word, and is None for a SUCCESS."""
-
-    message: bytes
-    refused: str | None = None
-
-
-async def respond(live: Live, message: bytes | SignedMessage) -> Reply:
-    """The CertRep to a pkiMessage, its signature checked before or not yet.
-
-    Raises SCEPError where there is nobody to answer to (HTTP 400).
-    """
-    installation, snapshot = live.installation, live.current()
-    now = installation.clock.now()
-    responder = snapshot.responder
-    try:
-        request = open_request(message, responder, now=now, allow_legacy=installation.settings.scep.legacy_algorithms)
-    except SCEPError as error:
-        reason = type(error).__name__
-        await live.refusals.record(EventKind.SCEP_REFUSED, reason, message=error.message)
-        if error.transaction is None or error.fail_info is None:
-            raise
-        return Reply(failure(error.transaction, responder, error.fail_info, now=now), reason)
-    try:
-        version = await installation.store.run(lambda tx: issue_identity(tx, live, snapshot, request, now))
-    except NotEntitled as error:
-        await live.refusals.record(EventKind.SCEP_REFUSED, error.reason, message=error.message)
-        return Reply(failure(request, responder, error.fail_info, now=now), error.reason)
-    if version.certificate is None:
-        raise AssertionError("an issued version has a certificate")
-    return Reply(success(request, responder, certificates.load(version.certificate), now=now))
+def issue_identity(
+    tx: Tx, installation: Installation, snapshot: Snapshot, request: Request, grant: Grant, now: datetime
+) -> Version:
+    """Certificate made, recorded and bound, challenge spent, link used. NotEntitled where another request was faster."""
+    version = certify(
+        tx,
+        installation,
+        snapshot,
+        request.csr.public_key,
+        grant.enrollment,
+        grant.purpose,
+        transaction_id=request.transaction_id,
+        now=now,
+        actor=f"device:{grant.enrollment.id or ''}",
+    )
+    if grant.challenge is not None:
+        spent = tx.challenges.spend(grant.challenge.id, now, message_sha256=request.message_sha256, version_id=version.id)
+        if not spent:
+            raise NotEntitled("challenge-spent", "The challenge was spent by another request at the same moment.")
+        use_link(tx, grant)
+    return version
 
 
-def issue_identity(tx: Tx, live: Live, snapshot: Snapshot, request: Request, now: datetime) -> Version:
-    """One transaction: right checked, challenge spent, certificate made, recorded and bound. NotEntitled otherwise."""
-    grant = entitle(tx, request, now)
-    if grant.again is not None:
-        return grant.again
-    installation = live.installation
+def certify(
+    tx: Tx,
+    installation: Installation,
+    snapshot: Snapshot,
+    public_key: keys.PublicKey,
+    enrollment: Enrollment,
+    purpose: Purpose,
+    *,
+    transaction_id: str,
+    now: datetime,
+    actor: str,
+) -> Version:
+    """An identity for the enrollment: certificate made, recorded and bound. Who may have it was decided before."""
     settings = installation.settings
-    enrollment = grant.enrollment
     held = snapshot.authorities.identity
     lifetime = timedelta(days=settings.identity.lifetime_days)
     certificate = issue(
         held.authority,
         profiles.DEVICE_IDENTITY,
-        request.csr.public_key,
+        public_key,
         # The profile decides everything but the key: what the device would like to be called is not asked.
         subject=names.make(enrollment.key, organization=settings.organization),
         now=now,
         lifetime=lifetime,
+        status=issuers.status_urls(tx, installation.url, held.version),
     )
     policy = Policy(lifetime, settings.identity.renew_at, settings.identity.jitter)
     lineage = records.lineage(tx, Kind.DEVICE_IDENTITY, enrollment.key, policy, now=now)
@@ -110,36 +132,46 @@ def issue_identity(tx: Tx, live: Live, snapshot: Snapshot, request: Request, now
         certificate,
         state=VersionState.ISSUED,
         now=now,
-        actor=f"device:{enrollment.id or ''}",
+        actor=actor,
         issuer=held.version,
         enrollment=enrollment.key,
-        detail={"purpose": grant.purpose, "transaction": request.transaction_id},
+        detail={"purpose": purpose, "transaction": transaction_id},
     )
-    tx.enrollments.bind(Binding(certificates.sha256(certificate), enrollment.key, grant.purpose, version.id, now))
-    if grant.challenge is not None:
-        _spend(tx, grant.challenge, request, version, now)
-        if grant.purpose is Purpose.ENROLL and enrollment.link_id is not None and not tx.links.use(enrollment.link_id):
-            raise NotEntitled("link-used-up", "The enrollment link behind this challenge is used up.")
+    tx.enrollments.bind(Binding(certificates.sha256(certificate), enrollment.key, purpose, version.id, now))
     return version
 
 
-def entitle(tx: Tx, request: Request, now: datetime) -> Grant:
-    """Who may have what, or NotEntitled.
+def use_link(tx: Tx, grant: Grant) -> None:
+    """Counts one use of the link behind a first enrollment. NotEntitled where none is left."""
+    link = grant.enrollment.link_id
+    if grant.purpose is Purpose.ENROLL and link is not None and not tx.links.use(link):
+        raise NotEntitled("link-used-up", "The enrollment link behind this challenge is used up.")
+
+
+def challenge_of(tx: Tx, request: Request) -> Challenge | None:
+    """The one-time challenge of ours behind a request: the one that it brings, else the one made when it was let in without."""
+    found = tx.challenges.by_hash(challenges.digest(request.challenge)) if request.challenge else None
+    return found or tx.challenges.by_hash(made_for(request))
+
+
+def made_for(request: Request) -> str:
+    """The digest under which a challenge is kept that was made for this very message, and that nobody was ever given."""
+    return challenges.digest(f"let in: {request.message_sha256}")
+
+
+def entitle(tx: Tx, request: Request, challenge: Challenge | None, now: datetime, *, after_end: timedelta | None = None) -> Grant:
+    """Who may have what, or NotEntitled. `challenge` is the request's, as `challenge_of` finds it.
 
     A message signed by a live identity of ours renews it, whatever its type says: Apple's clients renew with PKCSReq. A
     superseded one needs a challenge as well, since the device has its successor by now. Any other signer needs an unspent
-    challenge; a RenewalReq that is not signed by a live identity is refused even with one.
+    challenge; a RenewalReq that is not signed by a live identity is refused even with one. An identity that ended at most
+    `after_end` ago needs a challenge that was made for its renewal.
     """
     binding = tx.enrollments.binding(certificates.sha256(request.signer_certificate))
     if binding is not None:
-        return _renewal(tx, request, binding, now)
+        return _renewal(tx, binding, challenge, now, after_end)
     if request.message_type is MessageType.RenewalReq:
-        raise NotEntitled(
-            "renewal-by-unknown-identity",
-            "A RenewalReq was signed by a certificate that is no identity of ours.",
-            FailInfo.badCertId,
-        )
-    challenge = _challenge(tx, request)
+        raise NotEntitled("renewal-by-unknown-identity", "A RenewalReq was signed by a certificate that is no identity of ours.")
     if challenge is None:
         raise NotEntitled("challenge-unknown", "The challenge in the request is missing or was never given out.")
     if challenge.spent_at is not None:
@@ -149,22 +181,29 @@ def entitle(tx: Tx, request: Request, now: datetime) -> Grant:
     return Grant(_enrollment(tx, challenge.enrollment_key, challenge.purpose, now), challenge.purpose, challenge)
 
 
-def _renewal(tx: Tx, request: Request, binding: Binding, now: datetime) -> Grant:
+def _renewal(tx: Tx, binding: Binding, challenge: Challenge | None, now: datetime, after_end: timedelta | None) -> Grant:
     version = tx.lineages.version(binding.version_id)
     if version is None or version.state not in states.LIVE:
         state = "unknown" if version is None else version.state
-        raise NotEntitled("signer-not-live", f"The request is signed by an identity that is {state}.", FailInfo.badCertId)
-    if version.expired(now):
-        raise NotEntitled("signer-expired", "The request is signed by an identity that has expired.", FailInfo.badTime)
-    challenge = _challenge(tx, request)
+        raise NotEntitled("signer-not-live", f"The request is signed by an identity that is {state}.")
     if challenge is not None:
         if challenge.enrollment_key != binding.enrollment_key:
             raise NotEntitled("challenge-of-another", "The challenge belongs to another enrollment than the signing identity.")
         if challenge.spent_at is not None or now > challenge.expires_at:
             challenge = None  # a device that renews by itself sends the challenge of its enrollment along; its signature counts
+    asked_to_renew = challenge is not None and challenge.purpose is Purpose.RENEW
+    if version.expired(now) and not (asked_to_renew and _may_still_renew(version, now, after_end)):
+        raise NotEntitled("signer-expired", "The request is signed by an identity that has expired.")
     if challenge is None and version.state is VersionState.SUPERSEDED:
-        raise NotEntitled("signer-superseded", "A superseded identity renews nothing without a challenge.", FailInfo.badCertId)
-    return Grant(_enrollment(tx, binding.enrollment_key, Purpose.RENEW, now), Purpose.RENEW, challenge)
+        raise NotEntitled("signer-superseded", "A superseded identity renews nothing without a challenge.")
+    enrollment = _enrollment(tx, binding.enrollment_key, Purpose.RENEW, now)
+    if version.expired(now) and enrollment.state is not EnrollmentState.ACTIVE:
+        raise NotEntitled("signer-expired", "The request is signed by an expired identity of a device that is not active.")
+    return Grant(enrollment, Purpose.RENEW, challenge)
+
+
+def _may_still_renew(version: Version, now: datetime, after_end: timedelta | None) -> bool:
+    return version.not_after is not None and renewable_after_end(version.state, version.not_after, now, within=after_end)
 
 
 def _again(tx: Tx, request: Request, challenge: Challenge, now: datetime) -> Grant:
@@ -187,12 +226,3 @@ def _enrollment(tx: Tx, key: EnrollmentKey, purpose: Purpose, now: datetime) -> 
         if link is None or now > link.expires_at:
             raise NotEntitled("link-expired", "The enrollment link behind this challenge has expired.")
     return enrollment
-
-
-def _challenge(tx: Tx, request: Request) -> Challenge | None:
-    return tx.challenges.by_hash(challenges.digest(request.challenge)) if request.challenge else None
-
-
-def _spend(tx: Tx, challenge: Challenge, request: Request, version: Version, now: datetime) -> None:
-    if not tx.challenges.spend(challenge.id, now, message_sha256=request.message_sha256, version_id=version.id):
-        raise NotEntitled("challenge-spent", "The challenge was spent by another request at the same moment.")

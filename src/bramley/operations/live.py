@@ -7,14 +7,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bramley.apple.push.errors import PushError
 from bramley.apple.push.topic import topic_of
 from bramley.mdm.identity import IdentityTrust
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, Version, VersionState
-from bramley.operations import authorities, records, server_certificates, vault
+from bramley.operations import authorities, records, scep_ra, server_certificates, vault
 from bramley.operations.authorities import Authorities
 from bramley.operations.errors import NotReady
 from bramley.operations.installation import Installation
@@ -50,18 +49,25 @@ class Snapshot:
     unusable: Mapping[str, str]
     """Topics whose push certificate is in the database and cannot be used, with the reason."""
 
+    responders: tuple[Responder, ...]
+    """As `scep_ra.responders` says."""
+
     @property
     def topics(self) -> frozenset[str]:
         """The push topics that devices may come with; also one that cannot be pushed to for now, since it is still theirs."""
         return frozenset(self.pushes) | frozenset(self.unusable)
 
     @property
+    def next_identity(self) -> x509.Certificate | None:
+        """The identity CA that is prepared to issue after the one in force."""
+        return self.authorities.next_identity
+
+    @property
     def responder(self) -> Responder:
-        """The SCEP end in single-CA mode: the identity CA itself."""
-        authority = self.authorities.identity.authority
-        if not isinstance(authority.key, rsa.RSAPrivateKey):
-            raise NotReady("The identity CA's key is not RSA, so it cannot open SCEP requests.")
-        return Responder(authority.certificate, authority.key)
+        """The SCEP end that clients are told of. NotReady where there is none."""
+        if not self.responders:
+            raise NotReady("Nothing answers SCEP: the RA has no certificate.", advice="`bramley serve` makes one at its start.")
+        return self.responders[0]
 
 
 class Live:
@@ -75,7 +81,7 @@ class Live:
     @classmethod
     async def start(cls, installation: Installation) -> Live:
         """Reads the first snapshot; NotReady or SealError where the installation is not whole."""
-        return cls(installation, await installation.store.read(lambda tx: _read(tx, installation.sealer, None)))
+        return cls(installation, await installation.store.read(lambda tx: _read(tx, installation, None)))
 
     def current(self) -> Snapshot:
         return self._snapshot
@@ -87,19 +93,21 @@ class Live:
         def read(tx: Tx) -> Snapshot:
             if tx.notes.get(records.GENERATION_NOTE) == known.generation:
                 return known
-            return _read(tx, self.installation.sealer, known)
+            return _read(tx, self.installation, known)
 
         self._snapshot = await self.installation.store.read(read)
         return self._snapshot is not known
 
 
-def _read(tx: Tx, sealer: Sealer, known: Snapshot | None) -> Snapshot:
+def _read(tx: Tx, installation: Installation, known: Snapshot | None) -> Snapshot:
+    sealer = installation.sealer
     held = authorities.load(tx, sealer)
-    issuer = held.identity.authority.certificate
-    # The cache of checked signers lives in the trust: keep it as long as the issuing CA is the same.
     pushes, unusable = _pushes(tx, sealer)
-    same_issuer = known is not None and known.authorities.identity.version == held.identity.version
-    trust = known.trust if known is not None and same_issuer else IdentityTrust([issuer])
+    # The cache of checked signers lives in the trust: keep it as long as the CAs are the same. The issuing one stands first,
+    # so that of two CAs with one key the one that lasts longer is taken.
+    believed = [each.version for each in held.trusted_identities]
+    same = known is not None and [each.version for each in known.authorities.trusted_identities] == believed
+    trust = known.trust if known is not None and same else IdentityTrust(held.identity_certificates)
     return Snapshot(
         generation=tx.notes.get(records.GENERATION_NOTE) or "",
         authorities=held,
@@ -108,6 +116,7 @@ def _read(tx: Tx, sealer: Sealer, known: Snapshot | None) -> Snapshot:
         signer=server_certificates.load(tx, sealer, Kind.PROFILE_SIGNER, held.signer),
         pushes=MappingProxyType(pushes),
         unusable=MappingProxyType(unusable),
+        responders=scep_ra.responders(tx, sealer, installation.settings, held),
     )
 
 

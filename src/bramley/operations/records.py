@@ -13,7 +13,18 @@ from bramley.model import ids
 from bramley.model.enrollments import EnrollmentKey
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
-from bramley.model.lineages import KeyID, Lineage, LineageID, Policy, Turn, Version, VersionID, VersionState
+from bramley.model.lineages import (
+    KeyID,
+    Lineage,
+    LineageID,
+    Policy,
+    RevocationReason,
+    Turn,
+    Version,
+    VersionID,
+    VersionState,
+)
+from bramley.operations import crl_due
 from bramley.pki import certificates, csr, keys, names
 from bramley.storage.protocols import Tx
 
@@ -116,6 +127,7 @@ _EVENTS = {
     VersionState.ACTIVE: EventKind.CERTIFICATE_ACTIVATED,
     VersionState.SUPERSEDED: EventKind.CERTIFICATE_SUPERSEDED,
     VersionState.RETIRED: EventKind.CERTIFICATE_RETIRED,
+    VersionState.SUSPENDED: EventKind.CERTIFICATE_SUSPENDED,
     VersionState.REVOKED: EventKind.CERTIFICATE_REVOKED,
 }
 
@@ -130,21 +142,29 @@ def move(
     reason: str = "",
     enrollment: EnrollmentKey | None = None,
     turn: Turn | None = None,
+    revoked_for: RevocationReason | None = None,
 ) -> Version:
-    """Takes a version to another state, with the event that goes with it."""
-    moved = states.enter(version, state, now, reason=reason, turn=turn)
+    """Takes a version to another state, with the event that goes with it; `revoked_for` goes with REVOKED."""
+    moved = replace(states.enter(version, state, now, reason=reason, turn=turn), revoked_for=revoked_for)
     tx.lineages.update_version(moved)
-    tx.events.append(Event(now, _EVENTS[state], actor, enrollment, version.id, {"reason": reason} if reason else {}))
+    crl_due.leave(tx, version, moved, now)
+    reinstated = version.state is VersionState.SUSPENDED and state is VersionState.ACTIVE
+    kind = EventKind.CERTIFICATE_REINSTATED if reinstated else _EVENTS[state]
+    detail = {"reason": reason, "revoked_for": revoked_for}
+    told = {name: value for name, value in detail.items() if value}
+    tx.events.append(Event(now, kind, actor, enrollment, version.id, told))
     return moved
 
 
-def promote(tx: Tx, version: Version, *, now: datetime, actor: str, enrollment: EnrollmentKey | None = None) -> Version:
+def promote(
+    tx: Tx, version: Version, *, now: datetime, actor: str, enrollment: EnrollmentKey | None = None, reason: str = ""
+) -> Version:
     """Makes a version the active one of its lineage; the one that was, and older ones that never were, are superseded."""
     for other in tx.lineages.versions(version.lineage_id):
         overtaken = other.number < version.number and other.state in {VersionState.ISSUED, VersionState.DISTRIBUTED}
         if other.id != version.id and (other.state is VersionState.ACTIVE or overtaken):
             move(tx, other, VersionState.SUPERSEDED, now=now, actor=actor, enrollment=enrollment)
-    return move(tx, version, VersionState.ACTIVE, now=now, actor=actor, enrollment=enrollment)
+    return move(tx, version, VersionState.ACTIVE, now=now, actor=actor, enrollment=enrollment, reason=reason)
 
 
 def active(tx: Tx, kind: Kind, name: str) -> Version | None:

@@ -50,17 +50,18 @@ class Refusals:
         message: str = "",
         actor: str = "device:",
         enrollment: EnrollmentKey | None = None,
+        most: int = PER_WINDOW,
     ) -> None:
         """Appends a security event: what was refused and why; nothing of what the sender sent beyond `message`.
 
-        Of many that are alike the first are written, and of the rest the number, as `left_out` in an event of its own once
-        their window has passed. What is left out does not reach the database.
+        Of many that are alike the first, `most` of them, are written, and of the rest the number, as `left_out` in an event of
+        its own once their window has passed. What is left out does not reach the database.
         """
         now = self._installation.clock.now()
         events = self._tally(now)
         subject = _Subject(kind, reason, enrollment)
         window = self._windows.setdefault(subject, _Window(now, actor))
-        if window.written < PER_WINDOW:
+        if window.written < most:
             window.written += 1
             events.append(_event(now, subject, actor, {"message": message}))
         else:

@@ -25,6 +25,11 @@ RSA_EXPONENTS: Final = range(65537, 1 << 256, 2)
 """Public exponents that FIPS 186-5 A.1.1 allows: odd, 2^16 < e < 2^256."""
 
 
+_ROCA_PRIMES: Final = tuple(prime for prime in range(3, 168) if all(prime % factor for factor in range(2, prime)))
+_ROCA_RESIDUES: Final = tuple((prime, frozenset(pow(65537, power, prime) for power in range(prime))) for prime in _ROCA_PRIMES)
+"""The first 38 odd primes, and what the powers of 65537 leave modulo each."""
+
+
 class KeyAlgorithm(StrEnum):
     """The kinds of key that Bramley makes."""
 
@@ -85,15 +90,30 @@ def algorithm_of(public_key: object) -> KeyAlgorithm:
 def require_strong(public_key: object) -> None:
     """Returns for a key worth certifying or trusting; raises BadKey otherwise.
 
-    RSA: 2048 to 8192 bits with an odd exponent of at least 65537. Elliptic curves: P-256 and P-384.
+    RSA: 2048 to 8192 bits with an odd exponent of at least 65537, and no fingerprint of ROCA. Elliptic curves: P-256 and P-384.
     """
     if isinstance(public_key, rsa.RSAPublicKey):
-        exponent = public_key.public_numbers().e
-        if public_key.key_size in RSA_BITS and exponent in RSA_EXPONENTS:
+        numbers = public_key.public_numbers()
+        if public_key.key_size in RSA_BITS and numbers.e in RSA_EXPONENTS:
+            if has_roca_fingerprint(numbers.n):
+                raise BadKey(
+                    f"This RSA key of {public_key.key_size} bits has the fingerprint of ROCA (CVE-2017-15361): "
+                    "its private key can be worked out from it.",
+                    advice="Make a new key by other means than the chip, or the firmware, that made this one.",
+                )
             return
     elif isinstance(public_key, ec.EllipticCurvePublicKey) and public_key.curve.name in _CURVE_NAMES:
         return
     raise _unsuitable(describe(public_key))
+
+
+def has_roca_fingerprint(modulus: int) -> bool:
+    """Whether an RSA modulus looks as if Infineon's broken generator had made it (ROCA, CVE-2017-15361).
+
+    Its primes are k * M + (65537^a mod M), M being a product of the first primes: so the modulus is a power of 65537 modulo
+    each of them. By chance one in some 2^28 honest keys is too, and has to be made again.
+    """
+    return all(modulus % prime in residues for prime, residues in _ROCA_RESIDUES)
 
 
 def describe(public_key: object) -> str:

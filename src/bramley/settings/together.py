@@ -17,6 +17,7 @@ def check_together(settings: Settings) -> None:
     if settings.database:
         _check_database(settings.database)
     _check_proxy(settings)
+    _check_webhook(settings)
 
 
 def _check_url(url: str) -> None:
@@ -47,6 +48,28 @@ def _check_database(url: str) -> None:
         )
 
 
+def _check_webhook(settings: Settings) -> None:
+    scep = settings.scep
+    if bool(scep.webhook_url) != bool(scep.webhook_secret):
+        raise BadInput("scep.webhook_url and scep.webhook_secret belong together; one of them is missing.")
+    if scep.webhook_url and not _is_https(scep.webhook_url):
+        raise BadInput("scep.webhook_url must be https://HOST/…, without a user or a password in it.")
+    for name, secret in (("scep.webhook_secret", scep.webhook_secret), ("scep.static_challenge", scep.static_challenge)):
+        if secret and len(secret) < _LEAST_SECRET:
+            raise BadInput(
+                f"{name} must have at least {_LEAST_SECRET} characters.", advice="`openssl rand -hex 16` makes a good one."
+            )
+
+
+def _is_https(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "https" and bool(parts.hostname) and parts.port != 0 and parts.username is None
+    except ValueError:
+        return False
+
+
+_LEAST_SECRET = 16
 _HEADER_NAME = re.compile(r"[A-Za-z0-9-]+")
 _HEADERS_WITH_A_MEANING = frozenset({"mdm-signature", "authorization", "content-type", "content-length", "host", "connection"})
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import Field, dataclass, field, fields, is_dataclass
+from datetime import timedelta
 from math import inf
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -75,6 +76,7 @@ class Limits:
     checkin_bytes: int = _field(256 * 1024, "largest check-in body", above=0)
     connect_bytes: int = _field(16 * 1024 * 1024, "largest command result body", above=0)
     scep_bytes: int = _field(64 * 1024, "largest SCEP message", above=0)
+    ocsp_bytes: int = _field(16 * 1024, "largest OCSP request", above=0)
     api_bytes: int = _field(32 * 1024 * 1024, "largest body of an API call", above=0)
     header_bytes: int = _field(16 * 1024, "largest request header, all lines together", above=0)
     request_line_bytes: int = _field(8 * 1024, "longest request line", above=0)
@@ -140,6 +142,25 @@ class Identity:
     jitter: float = _field(0.05, "renewals are spread by up to this share of the life, either way", within=(0, 0.2))
     grace_hours: int = _field(72, "how long the old identity is accepted after the new one was first used", within=(0, 24 * 365))
     clock_skew_minutes: int = _field(5, "how far a clock may be off when an identity's dates are checked", within=(0, 24 * 60))
+    expired: str = _field(
+        "renew-only",
+        "what an expired identity is still good for: renew-only, to fetch its renewal and nothing else; refuse, nothing",
+        choices=("renew-only", "refuse"),
+    )
+    expired_days: int = _field(400, "for how many days after its end, with renew-only", within=(1, 3650))
+
+    @property
+    def after_end(self) -> timedelta | None:
+        """How long after its end an identity may still fetch its renewal; None: not at all."""
+        return timedelta(days=self.expired_days) if self.expired == "renew-only" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Revocation:
+    """What others are told of revoked certificates."""
+
+    crl_hours: int = _field(24, "life of a CRL; the next is published when half of it has passed", within=(4, 24 * 365))
+    ocsp_minutes: int = _field(10, "how long an OCSP answer may be kept", within=(1, 7 * 24 * 60))
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +172,21 @@ class SCEP:
     legacy_algorithms: bool = _field(
         False, "for clients older than RFC 8894: accept single DES, and a POST that repeats its message in the query"
     )
+    mode: str = _field(
+        "ca",
+        "who answers SCEP: ca, the identity CA itself; ra, a certificate of its own, as always where that CA's key is EC",
+        choices=("ca", "ra"),
+    )
+    approval: str = _field(
+        "none", "manual: a first identity waits until a person approves the request", choices=("none", "manual")
+    )
+    approval_days: int = _field(7, "how long a request waits for a person before it is denied", within=(1, 30))
+    static_challenge: str = _field(
+        "", "a challenge that anyone may use any number of times; empty: there is none, which is safer", secret=True
+    )
+    webhook_url: str = _field("", "https:// URL that is asked whether a first request with an unknown challenge is let in")
+    webhook_secret: str = _field("", "the key under which questions to it are signed", secret=True)
+    webhook_ca_file: str = _field("", "PEM file of roots to trust for it instead of the public ones")
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +213,7 @@ class Settings:
     apple: Apple = field(default_factory=Apple)
     mdmcert: Mdmcert = field(default_factory=Mdmcert)
     identity: Identity = field(default_factory=Identity)
+    revocation: Revocation = field(default_factory=Revocation)
     scep: SCEP = field(default_factory=SCEP)
     log: Log = field(default_factory=Log)
 

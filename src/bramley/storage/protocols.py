@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
 
 from bramley.model.admins import AdminToken
+from bramley.model.approvals import Approval, ApprovalState
 from bramley.model.commands import Command, CommandState, CommandUUID, PendingCommand
 from bramley.model.enrollments import (
     Binding,
@@ -34,7 +35,9 @@ from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job, JobID
 from bramley.model.kinds import Kind
 from bramley.model.lineages import KeyID, Lineage, LineageID, SealedKey, Version, VersionID, VersionState
+from bramley.model.plans import Plan, PlanID
 from bramley.model.push import Wave, WaveID, WaveTarget
+from bramley.model.revocation import PublishedCRL, Revoked, Tally
 
 T = TypeVar("T")
 
@@ -95,6 +98,61 @@ class Lineages(Protocol):
 
     def changed_before(self, kind: Kind, state: VersionState, moment: datetime, limit: int) -> Sequence[Version]:
         """Versions of a kind that entered a state before the moment."""
+        ...
+
+
+class Revocations(Protocol):
+    def of_issuer(self, issuer: VersionID, unexpired_at: datetime) -> Sequence[Revoked]:
+        """What is revoked or suspended of an issuer's certificates and not expired at the moment, in order of serial."""
+        ...
+
+    def tally(self, issuer: VersionID, now: datetime, soon: datetime) -> Tally:
+        """Counts an issuer's certificates; those are expiring that end before `soon`. Reads every version there is."""
+        ...
+
+    def crl(self, issuer: VersionID) -> PublishedCRL | None:
+        """The latest one published."""
+        ...
+
+    def publish(self, crl: PublishedCRL) -> None:
+        """Stores a CRL in the place of the issuer's earlier one; Conflict unless its number is higher."""
+        ...
+
+
+class Approvals(Protocol):
+    def add(self, approval: Approval) -> None: ...
+    def get(self, approval_id: str) -> Approval | None: ...
+    def find(self, transaction_id: str, signer_sha256: str) -> Approval | None:
+        """The newest of a transaction and its signer."""
+        ...
+
+    def update(self, approval: Approval) -> None:
+        """Stores state, changed_at, decided_by and version_id; NotFound where it isn't there."""
+        ...
+
+    def listing(self, state: ApprovalState | None = None, *, limit: int = 100) -> Sequence[Approval]:
+        """Newest first."""
+        ...
+
+    def sweep(self, changed_before: datetime) -> int: ...
+
+
+class Plans(Protocol):
+    def add(self, plan: Plan) -> None:
+        """Conflict where one is running for the same lineage."""
+        ...
+
+    def get(self, plan_id: PlanID) -> Plan | None: ...
+    def update(self, plan: Plan) -> None:
+        """Stores stage, state, changed_at and detail; NotFound where it isn't there."""
+        ...
+
+    def running(self, lineage_id: LineageID | None = None) -> Sequence[Plan]:
+        """Oldest first."""
+        ...
+
+    def recent(self, *, limit: int = 100) -> Sequence[Plan]:
+        """Newest first."""
         ...
 
 
@@ -284,6 +342,12 @@ class Tx(Protocol):
 
     @property
     def lineages(self) -> Lineages: ...
+    @property
+    def revocations(self) -> Revocations: ...
+    @property
+    def approvals(self) -> Approvals: ...
+    @property
+    def plans(self) -> Plans: ...
     @property
     def keys(self) -> Keys: ...
     @property

@@ -10,12 +10,14 @@ from enum import StrEnum
 
 import sqlalchemy as sa
 
+from bramley.model.approvals import ApprovalState
 from bramley.model.commands import CommandState
 from bramley.model.enrollments import EnrollmentState, Purpose
 from bramley.model.events import EventKind
 from bramley.model.jobs import JobState
 from bramley.model.kinds import Kind
-from bramley.model.lineages import Turn, VersionState
+from bramley.model.lineages import RevocationReason, Turn, VersionState
+from bramley.model.plans import PlanKind, PlanStage, PlanState
 from bramley.model.push import WaveState
 from bramley.storage.columns import Enumerated, JSONText, Span, UTCTime
 
@@ -83,6 +85,7 @@ versions = sa.Table(
     sa.Column("not_after", UTCTime),
     sa.Column("certificate", sa.LargeBinary),
     sa.Column("request", sa.LargeBinary),
+    sa.Column("revoked_for", Enumerated(RevocationReason)),
     sa.UniqueConstraint("lineage_id", "number", name="versions_lineage_number"),
     sa.UniqueConstraint("sha256", name="versions_sha256"),
     among("state", VersionState, name="versions_state_known"),
@@ -96,6 +99,8 @@ sa.Index(
     postgresql_where=sa.text("state = 'active'"),
 )
 sa.Index("versions_changed", versions.c.state, versions.c.changed_at)
+REVOKED = sa.text("state IN ('revoked', 'suspended')")
+sa.Index("versions_revoked", versions.c.issuer_version, sqlite_where=REVOKED, postgresql_where=REVOKED)
 
 links = sa.Table(
     "links",
@@ -246,6 +251,58 @@ sa.Index("jobs_ready_dedup_key", jobs.c.dedup_key, unique=True, sqlite_where=REA
 sa.Index("jobs_leased", jobs.c.lease_until, sqlite_where=RUNNING, postgresql_where=RUNNING)
 sa.Index("jobs_ended", jobs.c.lease_until, sqlite_where=ENDED, postgresql_where=ENDED)
 sa.Index("jobs_kind", jobs.c.kind, jobs.c.id)
+
+crls = sa.Table(
+    "crls",
+    metadata,
+    sa.Column("issuer", sa.Text, sa.ForeignKey("versions.id", name="crls_issuer"), primary_key=True),
+    sa.Column("number", sa.BigInteger, nullable=False),
+    sa.Column("this_update", UTCTime, nullable=False),
+    sa.Column("next_update", UTCTime, nullable=False),
+    sa.Column("der", sa.LargeBinary, nullable=False),
+)
+
+approvals = sa.Table(
+    "approvals",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("transaction_id", sa.Text, nullable=False),
+    sa.Column("signer_sha256", sa.Text, nullable=False),
+    sa.Column("spki_sha256", sa.Text, nullable=False),
+    sa.Column("request", sa.LargeBinary, nullable=False),
+    sa.Column("enrollment_key", sa.Text, sa.ForeignKey("enrollments.key", name="approvals_enrollment"), nullable=False),
+    sa.Column("purpose", Enumerated(Purpose), nullable=False),
+    sa.Column("state", Enumerated(ApprovalState), nullable=False),
+    sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("changed_at", UTCTime, nullable=False),
+    sa.Column("decided_by", sa.Text, nullable=False),
+    sa.Column("version_id", sa.Text),
+    among("purpose", Purpose, name="approvals_purpose_known"),
+    among("state", ApprovalState, name="approvals_state_known"),
+)
+sa.Index("approvals_transaction", approvals.c.transaction_id, approvals.c.signer_sha256)
+sa.Index("approvals_state", approvals.c.state, approvals.c.id)
+
+plans = sa.Table(
+    "plans",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("kind", Enumerated(PlanKind), nullable=False),
+    sa.Column("lineage_id", sa.Text, sa.ForeignKey("lineages.id", name="plans_lineage"), nullable=False),
+    sa.Column("old", sa.Text, sa.ForeignKey("versions.id", name="plans_old"), nullable=False),
+    sa.Column("new", sa.Text, sa.ForeignKey("versions.id", name="plans_new"), nullable=False),
+    sa.Column("stage", Enumerated(PlanStage), nullable=False),
+    sa.Column("state", Enumerated(PlanState), nullable=False),
+    sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("changed_at", UTCTime, nullable=False),
+    sa.Column("detail", JSONText, nullable=False),
+    # not the kind: a new one needs no migration
+    among("stage", PlanStage, name="plans_stage_known"),
+    among("state", PlanState, name="plans_state_known"),
+)
+UNDER_WAY = sa.text("state = 'running'")
+sa.Index("plans_running", plans.c.lineage_id, unique=True, sqlite_where=UNDER_WAY, postgresql_where=UNDER_WAY)
 
 waves = sa.Table(
     "waves",

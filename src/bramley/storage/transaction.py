@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from bramley.storage.aspects.admin import SQLAdmins, SQLNotes
+from bramley.storage.aspects.approvals import SQLApprovals
 from bramley.storage.aspects.challenges import SQLChallenges, SQLLinks
 from bramley.storage.aspects.commands import SQLCommands
 from bramley.storage.aspects.enrollments import SQLEnrollments
 from bramley.storage.aspects.events import SQLEvents
 from bramley.storage.aspects.jobs import SQLJobs
 from bramley.storage.aspects.lineages import SQLKeys, SQLLineages
+from bramley.storage.aspects.plans import SQLPlans
+from bramley.storage.aspects.revocations import SQLRevocations
 from bramley.storage.aspects.waves import SQLWaves
 
 
@@ -33,6 +36,9 @@ class SQLTransaction:
     def __init__(self, connection: sa.Connection) -> None:
         self.connection = connection
         self.lineages = SQLLineages(connection)
+        self.revocations = SQLRevocations(connection)
+        self.approvals = SQLApprovals(connection)
+        self.plans = SQLPlans(connection)
         self.keys = SQLKeys(connection)
         self.enrollments = SQLEnrollments(connection)
         self.challenges = SQLChallenges(connection)

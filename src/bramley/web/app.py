@@ -15,10 +15,12 @@ import structlog
 
 from bramley.errors import BramleyError
 from bramley.operations.live import Live
+from bramley.operations.ocsp import OCSP
 from bramley.web import answers, nanomdm
 from bramley.web.asgi import ASGIApp, Handler, Message, Receive, Request, Response, Scope, Send, respond, text
 from bramley.web.device import enroll, pki
 from bramley.web.device.mdm import MDM
+from bramley.web.device.revocation import CRLs, OCSPOverHTTP
 from bramley.web.device.scep import SCEP
 from bramley.web.errors import Disconnected
 from bramley.web.limits import Gate
@@ -58,7 +60,8 @@ class Application:
         self.proxies = proxies = Proxies(settings.proxy, metrics)
         gate = Gate(settings.limits, live.installation.clock, metrics)
         sign_in = SignIn(live, gate)
-        routes, prefixes = _main_routes(live, metrics, gate, sign_in), _main_prefixes(live, gate)
+        ocsp = OCSPOverHTTP(live.installation, OCSP(live.installation))
+        routes, prefixes = _main_routes(live, metrics, gate, sign_in, ocsp), _main_prefixes(live, gate, ocsp)
         self.main: ASGIApp = Dispatch(metrics, proxies, routes, prefixes, create_api(live, sign_in))
         self.device: ASGIApp = Dispatch(metrics, proxies, _mdm_routes(live, metrics))
 
@@ -98,11 +101,12 @@ class Dispatch:
         log.debug("request", trace=trace, route=name, status=int(status), seconds=round(seconds, 6))
 
 
-def _main_routes(live: Live, metrics: Metrics, gate: Gate, sign_in: SignIn) -> Mapping[str, Route]:
+def _main_routes(live: Live, metrics: Metrics, gate: Gate, sign_in: SignIn, ocsp: OCSPOverHTTP) -> Mapping[str, Route]:
     scep, observe, brought = SCEP(live, metrics, gate), Observe(live, metrics), nanomdm.PushCertificates(live, sign_in)
     return {
         **_mdm_routes(live, metrics),
         "/scep": Route("scep", {"GET": scep.get, "POST": scep.post}),
+        pki.OCSP_PATH: Route("ocsp", {"POST": ocsp.post}),
         nanomdm.PATH: Route("nanomdm", {"GET": brought.get, "PUT": brought.put}, nanomdm.explain),
         "/healthz": _page("healthz", observe.health),
         "/readyz": _page("readyz", observe.ready),
@@ -111,11 +115,11 @@ def _main_routes(live: Live, metrics: Metrics, gate: Gate, sign_in: SignIn) -> M
     }
 
 
-def _main_prefixes(live: Live, gate: Gate) -> Mapping[str, Route]:
+def _main_prefixes(live: Live, gate: Gate, ocsp: OCSPOverHTTP) -> Mapping[str, Route]:
     return {
         # GET alone: each one begins an enrollment
         enroll.PREFIX: Route("enroll", {"GET": enroll.Enroll(live, gate)}, answers.for_person),
-        pki.PREFIX: _page("pki", pki.AuthorityCertificates(live)),
+        pki.PREFIX: _page("pki", pki.PublicPKI(live, CRLs(live.installation), ocsp)),
     }
 
 

@@ -93,11 +93,9 @@ def text(status: int, message: str) -> Response:
 
 async def respond(send: Send, response: Response, trace: str) -> None:
     """Sends a response with its X-Request-ID."""
-    headers = [
-        (b"content-length", b"%d" % len(response.body)),
-        (b"x-request-id", trace.encode()),
-        *response.headers,
-    ]
+    headers = [(b"x-request-id", trace.encode()), *response.headers]
+    if response.status != 304:  # whose length would be that of the answer it stands for (RFC 9110 8.6)
+        headers.insert(0, (b"content-length", b"%d" % len(response.body)))
     if response.content_type is not None:
         headers.append((b"content-type", response.content_type.encode()))
     await send({"type": "http.response.start", "status": response.status, "headers": headers})

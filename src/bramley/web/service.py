@@ -16,7 +16,7 @@ from bramley.errors import BramleyError
 from bramley.jobs import catalogue
 from bramley.jobs.sending import ClientFactory, Sender
 from bramley.model.events import Event, EventKind
-from bramley.operations import server_certificates
+from bramley.operations import scep_ra, server_certificates
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live
 from bramley.operations.push.clients import clients
@@ -72,6 +72,7 @@ class Service:
                 organization=installation.settings.organization,
                 now=now,
             )
+            scep_ra.ensure(tx, installation, live.current().authorities, now=now)
             tx.events.append(Event(now, EventKind.SERVER_STARTED, "server", detail={"version": __version__}))
 
         await installation.store.run(begin)
@@ -168,4 +169,4 @@ def _pair(live: Live) -> ServerPair:
 
 
 def _identity_issuers(live: Live) -> Sequence[x509.Certificate]:
-    return [live.current().authorities.identity.authority.certificate]
+    return live.current().authorities.identity_certificates

@@ -15,12 +15,13 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from bramley.pki import certificates, names
-from bramley.pki.ca.authority import Authority, issue, self_signed
+from bramley.pki.ca.authority import Authority, StatusURLs, issue, self_signed
 from bramley.pki.ca.profiles import (
     DEVICE_IDENTITY,
     HTTPS_CA,
     HTTPS_SERVER,
     IDENTITY_CA,
+    OCSP_RESPONDER,
     PROFILE_SIGNER,
     ROOT_CA,
     SIGNER_CA,
@@ -77,6 +78,15 @@ def text_of(certificate: x509.Certificate, openssl: OpenSSL, folder: Path) -> st
                 "Extended Key Usage: E-mail Protection X509v3",
             ],
         ),
+        (
+            OCSP_RESPONDER,
+            [
+                "critical CA:FALSE",
+                "Key Usage: critical Digital Signature X509v3",
+                "Extended Key Usage: OCSP Signing",
+                "OCSP No Check:",
+            ],
+        ),
     ],
     ids=lambda value: value.name if isinstance(value, CertificateProfile) else "",
 )
@@ -103,6 +113,20 @@ def test_openssl_sees_what_the_profile_says(
     assert "X509v3 Authority Key Identifier" in shown
     assert "Not Before: Nov 24 11:00:00 2026 GMT" in shown
     assert f"Not After : {now + profile.lifetime:%b %d %H:%M:%S %Y GMT}".replace(" 0", " ") in shown
+
+
+def test_a_certificate_says_where_its_status_is_told(
+    hierarchy: Any, key_of: KeyOf, openssl: OpenSSL, tmp_path: Path, now: datetime
+) -> None:
+    key, subject = key_of(KeyAlgorithm.P_256), names.make("F2LX0001")
+    urls = StatusURLs("https://mdm.example/pki/ca.crl", "https://mdm.example/pki/ocsp", "https://mdm.example/pki/ca.cer")
+    told = issue(hierarchy.identity_ca, DEVICE_IDENTITY, key.public_key(), subject=subject, now=now, status=urls)
+    silent = issue(hierarchy.identity_ca, DEVICE_IDENTITY, key.public_key(), subject=subject, now=now)
+
+    shown = text_of(told, openssl, tmp_path)
+    assert "CRL Distribution Points: Full Name: URI:https://mdm.example/pki/ca.crl " in shown
+    assert "OCSP - URI:https://mdm.example/pki/ocsp CA Issuers - URI:https://mdm.example/pki/ca.cer " in shown
+    assert "URI:" not in text_of(silent, openssl, tmp_path)
 
 
 def test_openssl_sees_a_root(hierarchy: Any, openssl: OpenSSL, tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from asn1crypto import cms as asn1_cms
+from asn1crypto import core
+from asn1crypto import x509 as asn1_x509
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from bramley.pki import cms, oids
+from bramley.pki import certificates, cms, oids
 from bramley.pki.ca import authority, profiles
 from bramley.pki.ca.authority import Authority
 from bramley.pki.cms import der
@@ -101,3 +104,24 @@ class Messages:
             signing_time=self.now,
             attributes=self.attributes() if attributes is None else attributes,
         )
+
+
+class IssuerAndSubject(core.Sequence):  # type: ignore[misc]  # asn1crypto has no types
+    """RFC 8894 section 3.3.3."""
+
+    _fields = [("issuer", asn1_x509.Name), ("subject", asn1_x509.Name)]  # noqa: RUF012 - asn1crypto's way
+
+
+def issuer_and_serial(certificate: x509.Certificate) -> bytes:
+    """What a GetCert or GetCRL holds, as asn1crypto writes it."""
+    read = asn1_x509.Certificate.load(certificates.der(certificate))
+    pair = asn1_cms.IssuerAndSerialNumber({"issuer": read.issuer, "serial_number": read.serial_number})
+    dumped: bytes = pair.dump()
+    return dumped
+
+
+def issuer_and_subject(issuer: x509.Certificate, subject: x509.Certificate) -> bytes:
+    """What a CertPoll holds, as asn1crypto writes it."""
+    pair = [asn1_x509.Certificate.load(certificates.der(each)).subject for each in (issuer, subject)]
+    dumped: bytes = IssuerAndSubject({"issuer": pair[0], "subject": pair[1]}).dump()
+    return dumped

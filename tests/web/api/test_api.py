@@ -263,6 +263,12 @@ async def test_the_schema_describes_every_route_and_is_open_to_all(world: World)
             "devices/{device}/commands/{uuid}",
             "devices/{device}/identity/renew",
             "devices/{device}/identity/revoke",
+            "devices/{device}/identity/suspend",
+            "devices/{device}/identity/resume",
+            "devices/{device}/quarantine",
+            "devices/{device}/release",
+            "identities",
+            "identities/rescue",
             "push",
             "push/certificates",
             "push/certificates/rollback",
@@ -280,6 +286,10 @@ async def test_the_schema_describes_every_route_and_is_open_to_all(world: World)
             "push/waves/{wave}/resume",
             "certificates",
             "certificates/{name}",
+            "authorities",
+            "scep/requests",
+            "scep/requests/{scep_request}/approve",
+            "scep/requests/{scep_request}/deny",
             "links",
             "events",
         )
@@ -298,3 +308,67 @@ async def test_trouble_with_the_database_is_503(world: World) -> None:
 
     assert answer.status_code == 503
     assert "retry-after" in answer.headers
+
+
+async def test_an_identity_is_suspended_resumed_and_revoked(world: World, device: Device) -> None:
+    await device.enroll()
+    identity = f"/devices/{device.udid}/identity"
+
+    (suspended,) = await post(world, f"{identity}/suspend", {"reason": "lost"}, 200)
+    assert (suspended["state"], (await device.report("Idle")).status_code) == ("suspended", 400)
+    resumed = await post(world, f"{identity}/resume", {}, 200)
+    assert (resumed["state"], (await device.report("Idle")).status_code) == ("active", 200)
+    await post(world, f"{identity}/resume", {}, 409)
+    (revoked,) = await post(world, f"{identity}/revoke", {"reason": "sold", "because": "cessationOfOperation"}, 200)
+    assert (revoked["state"], (await device.report("Idle")).status_code) == ("revoked", 400)
+    version = await world.installation.store.read(lambda tx: tx.lineages.by_sha256(revoked["sha256"]))
+    assert version is not None
+    assert version.revoked_for == "cessationOfOperation"
+
+
+async def test_a_device_is_quarantined_erased_and_released(world: World, device: Device) -> None:
+    await device.enroll()
+    await post(world, f"/devices/{device.udid}/commands", {"request_type": "SecurityInfo"})
+    path = f"/devices/{device.udid}/quarantine"
+    for body in (
+        {},
+        {"reason": "stolen", "measure": "EraseDevice", "serial_number": "C02OTHER"},
+        {"reason": "stolen", "measure": "EraseDevice"},
+        {"reason": "stolen", "measure": "Restart", "serial_number": "C02TEST"},
+        {"reason": "stolen", "serial_number": "C02TEST"},
+        {"reason": "stolen", "measure": "EraseDevice", "serial_number": "C02TEST", "pin": "12"},
+        {"reason": "stolen", "measure": "EraseDevice", "serial_number": "C02TEST", "now": True},
+    ):
+        told = await post(world, path, body, 400)
+        assert told["error"]
+    assert (await get(world, f"/devices/{device.udid}"))["device"]["state"] == "active"
+
+    order = {"reason": "stolen", "measure": "EraseDevice", "serial_number": "c02test", "pin": "123456"}
+    done = await post(world, path, order, 200)
+    assert (done["device"]["state"], done["command"]["request_type"], done["revoked"]) == ("quarantined", "EraseDevice", [])
+    handed = plistlib.loads((await device.report("Idle")).content)
+    assert handed["Command"] == {"RequestType": "EraseDevice", "PIN": "123456"}
+    released = await post(world, f"/devices/{device.udid}/release", {"reason": "found"}, 200)
+    assert [command["request_type"] for command in released["waiting"]] == ["SecurityInfo"]
+    handed = plistlib.loads((await device.report("Idle")).content)
+    assert handed["Command"]["RequestType"] == "SecurityInfo"
+    assert "123456" not in str(await get(world, "/events?limit=1000"))
+
+    gone = await post(world, path, {"reason": "sold", "now": True}, 200)
+    assert (gone["device"]["state"], len(gone["revoked"])) == ("checked-out", 1)
+    assert (await device.report("Idle")).status_code == 400
+
+
+async def test_identities_are_listed_with_their_renewals_and_the_way_back(world: World, device: Device) -> None:
+    await device.enroll()
+    renewal = await post(world, f"/devices/{device.udid}/identity/renew", None, 202)
+    chain = [{"ErrorDomain": "MDM-SCEP", "ErrorCode": 15002, "LocalizedDescription": "No."}]
+    await device.report("Error", CommandUUID=renewal["uuid"], ErrorChain=chain)
+
+    (listed,) = (await get(world, "/identities"))["items"]
+    assert (listed["device_id"], listed["state"], listed["renewal"]["state"]) == (device.udid, "active", "error")
+    assert listed["renewal"]["error_chain"] == [{"domain": "MDM-SCEP", "code": 15002, "description": "No."}]
+    assert await get(world, "/identities/rescue") == []
+    (rescued,) = await get(world, "/identities/rescue?within_days=366&silent_days=0")
+    assert (rescued["identity"], rescued["way"], rescued["expired"]) == (listed, "over-the-air", False)
+    await get(world, "/identities/rescue?within_days=-1", 400)

@@ -6,16 +6,19 @@ import plistlib
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
 
+from bramley.jobs.renewal import RENEW_DUE, Renewals
 from bramley.mdm.commands import DeviceInformation, SecurityInfo
 from bramley.model.commands import CommandState
 from bramley.model.enrollments import EnrollmentState, Presented
 from bramley.model.events import EventKind
+from bramley.model.jobs import DONE, Job
 from bramley.model.lineages import VersionState
-from bramley.operations import commands, devices, identities
+from bramley.operations import commands, devices, identities, suspension
 from bramley.pki import certificates, names
 from bramley.pki.ca import authority, profiles
 from bramley.storage.protocols import Tx
@@ -196,9 +199,110 @@ async def test_a_revoked_identity_is_refused_from_the_next_request_on(world: Wor
 async def test_an_expired_identity_is_refused(world: World, device: Device) -> None:
     await device.enroll()
 
-    world.clock.moment += timedelta(days=400)
+    world.clock.moment += timedelta(days=800)  # a year, and longer than its renewal may be fetched
 
     await refused(world, await device.report("Idle"), "expired")
+
+
+class TestAnIdentityThatHasExpired:
+    """Comes for its renewal, by whichever proof, and is back; or is refused, where the setting says so."""
+
+    LATER = timedelta(days=400)
+
+    @pytest.fixture
+    async def lapsed(self, world: World, device: Device) -> Device:
+        """A device that was away for longer than its identity is good for, and that something waits for."""
+        await device.enroll()
+        await commands.send(world.installation, device.udid, SecurityInfo(), actor="cli")
+        world.clock.moment += self.LATER
+        return device
+
+    @staticmethod
+    async def ask_for_renewals(world: World) -> None:
+        job = Job(RENEW_DUE, world.clock.now(), world.clock.now())
+        assert await Renewals(world.live).renew_due([job]) == [DONE]
+
+    @staticmethod
+    def refuse(world: World) -> None:
+        settings = world.installation.settings
+        identity = replace(settings.identity, expired="refuse")
+        world.live.installation = replace(world.installation, settings=replace(settings, identity=identity))
+
+    async def test_fetches_the_renewal_that_the_server_made_by_itself_and_is_back(self, world: World, lapsed: Device) -> None:
+        answer = await lapsed.report("Idle")
+        assert (answer.status_code, answer.content) == (200, b"")
+
+        await self.ask_for_renewals(world)
+        handed = plistlib.loads((await lapsed.report("Idle")).content)
+        assert handed["Command"]["RequestType"] == "InstallProfile"
+        await lapsed.obey(handed["Command"]["Payload"])
+        for done in (await lapsed.authenticate(), await lapsed.token_update()):
+            assert done.status_code == 200
+        then = plistlib.loads((await lapsed.report("Acknowledged", CommandUUID=handed["CommandUUID"])).content)
+        assert then["Command"]["RequestType"] == "SecurityInfo"
+        before, after = (await devices.show(world.installation, lapsed.udid)).identities
+        assert (before.state, after.state) == (VersionState.SUPERSEDED, VersionState.ACTIVE)
+
+    async def test_is_over_once_the_new_one_was_seen(self, world: World, lapsed: Device) -> None:
+        """Superseded, it would still be good for a grace, had it not expired."""
+        old = Device(world, lapsed.key, lapsed.udid, lapsed.certificate)
+        await self.test_fetches_the_renewal_that_the_server_made_by_itself_and_is_back(world, lapsed)
+        await refused(world, await old.report("Idle"), "expired")
+
+    async def test_is_written_down_once_in_a_while(self, world: World, lapsed: Device) -> None:
+        for _ in range(5):
+            await lapsed.report("Idle")
+        (event,) = await world.events(EventKind.DEVICE_EXPIRED_ACCEPTED)
+        assert event.actor == f"device:{lapsed.udid}"
+        assert event.enrollment_key == (await devices.show(world.installation, lapsed.udid)).enrollment.key
+        world.clock.moment += timedelta(minutes=10)
+        await lapsed.report("Idle")
+        told = [event.detail.get("left_out") for event in await world.events(EventKind.DEVICE_EXPIRED_ACCEPTED)]
+        assert sorted(told, key=str) == [4, None, None]
+
+    async def test_by_tls_too(self, world: World, lapsed: Device) -> None:
+        assert lapsed.certificate is not None
+        der = certificates.der(lapsed.certificate)
+        assert await on_device_listener(world, lapsed, der) == 200
+        assert await on_device_listener(world, lapsed, der, signed=True) == 200
+        self.refuse(world)
+        assert await on_device_listener(world, lapsed, der) == 400
+        assert await on_device_listener(world, lapsed, der, signed=True) == 400
+
+    @pytest.mark.parametrize(
+        ("message_type", "keys_"),
+        [
+            ("Authenticate", {"Topic": TOPIC}),
+            ("CheckOut", {}),
+            ("GetBootstrapToken", {}),
+            ("SetBootstrapToken", {"BootstrapToken": b"theirs"}),
+            ("DeclarativeManagement", {"Endpoint": "tokens"}),
+            ("UserAuthenticate", {"UserID": "2E1B0C00-0000-0000-0000-000000000001"}),
+        ],
+    )
+    async def test_sends_nothing_else(self, world: World, lapsed: Device, message_type: str, keys_: dict[str, Any]) -> None:
+        await refused(world, await lapsed.check_in(message_type, **keys_), "expired")
+
+    async def test_is_refused_where_the_setting_says_so(self, world: World, lapsed: Device) -> None:
+        self.refuse(world)
+        await self.ask_for_renewals(world)
+        assert {c.request_type for c in (await devices.show(world.installation, lapsed.udid)).commands} == {"SecurityInfo"}
+        await refused(world, await lapsed.report("Idle"), "expired")
+
+    @pytest.mark.parametrize("reason", ["revoked", "suspended"])
+    async def test_counts_for_nothing_once_it_was_taken_out_of_force(self, world: World, lapsed: Device, reason: str) -> None:
+        await self.ask_for_renewals(world)
+        end = identities.revoke if reason == "revoked" else suspension.suspend
+        await end(world.installation, lapsed.udid, reason="stolen", actor="cli")
+        await refused(world, await lapsed.report("Idle"), reason)
+
+    async def test_taken_out_of_force_between_reading_and_writing_it_gets_nothing(
+        self, world: World, lapsed: Device, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await self.ask_for_renewals(world)
+        suspend = partial(suspension.suspend, world.installation, lapsed.udid, reason="stolen", actor="cli")
+        TestBetweenReadingAndWriting.meanwhile(world, monkeypatch, suspend)
+        await refused(world, await lapsed.report("Idle"), "suspended")
 
 
 async def test_a_second_device_cannot_take_the_place_of_an_active_one(world: World, device: Device) -> None:
@@ -237,6 +341,24 @@ async def test_a_renewed_identity_takes_over_with_its_first_idle(world: World, d
     assert answer.status_code == 200
     before, after = (await devices.show(world.installation, device.udid)).identities
     assert (before.state, after.state) == (VersionState.SUPERSEDED, VersionState.ACTIVE)
+
+
+async def test_old_and_new_are_both_good_until_the_grace_is_over(world: World, device: Device) -> None:
+    await device.enroll()
+    old = Device(world, device.key, device.udid, device.certificate)
+    await identities.renew(world.live, device.udid, actor="cli")
+    await device.obey(plistlib.loads((await device.report("Idle")).content)["Command"]["Payload"])
+    for who in (old, device, old, device):  # the second one is the first that is seen of the new one
+        assert (await who.report("Idle")).status_code == 200
+    await refused(world, await old.authenticate(), "superseded")
+
+    world.clock.moment += timedelta(hours=71)
+    assert await identities.retire_superseded(world.installation, actor="test") == 0
+    assert (await old.report("Idle")).status_code == 200
+    world.clock.moment += timedelta(hours=2)
+    assert await identities.retire_superseded(world.installation, actor="test") == 1
+    await refused(world, await old.report("Idle"), "retired")
+    assert (await device.report("Idle")).status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -344,7 +466,7 @@ async def test_a_tls_certificate_and_a_signature_by_two_identities_are_refused(w
 async def test_an_expired_tls_certificate_is_refused_by_name(world: World, device: Device) -> None:
     await device.enroll()
     assert device.certificate is not None
-    world.clock.moment += timedelta(days=400)
+    world.clock.moment += timedelta(days=800)
 
     assert await on_device_listener(world, device, certificates.der(device.certificate)) == 400
 

@@ -11,6 +11,7 @@ from typing import Final
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca.profiles import CertificateProfile
@@ -51,6 +52,18 @@ class Authority:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class StatusURLs:
+    """Where an issued certificate says that its status is told: in its issuer's CRL (RFC 5280 4.2.1.13) and by OCSP (4.2.2.1).
+
+    `issuer` is where the issuer's own certificate is.
+    """
+
+    crl: str
+    ocsp: str
+    issuer: str
+
+
 def self_signed(
     profile: CertificateProfile,
     key: keys.PrivateKey,
@@ -80,12 +93,14 @@ def issue(
     sans: Sequence[x509.GeneralName] = (),
     now: datetime,
     lifetime: timedelta | None = None,
+    status: StatusURLs | None = None,
 ) -> x509.Certificate:
     """A certificate for the key, by the profile, signed by the authority.
 
-    The serial is random; validity starts `profile.backdate` before `now` and never leaves the issuer's own. Raises
-    BadKey for a weak key, and CannotIssue if the authority is not a CA, is not valid at `now` or may not have CAs below
-    it, or if names are missing that the profile or RFC 5280 demands.
+    The serial is random; validity starts `profile.backdate` before `now` and never leaves the issuer's own. With `status`
+    it carries CRLDistributionPoints and AuthorityInfoAccess. Raises BadKey for a weak key, and CannotIssue if the
+    authority is not a CA, is not valid at `now` or may not have CAs below it, or if names are missing that the profile or
+    RFC 5280 demands.
     """
     now = now.replace(microsecond=0)
     issuer = authority.certificate
@@ -99,7 +114,9 @@ def issue(
     begin = max(now - profile.backdate, issuer.not_valid_before_utc)
     end = min(now + _lifetime(profile, lifetime), issuer.not_valid_after_utc)
     builder = builder.issuer_name(issuer.subject).not_valid_before(begin).not_valid_after(end)
-    builder = builder.add_extension(_authority_key_identifier(issuer), critical=False)
+    builder = builder.add_extension(authority_key_identifier(issuer), critical=False)
+    for extension in _pointers(status) if status else ():
+        builder = builder.add_extension(extension, critical=False)
     return builder.sign(authority.key, _digest(authority.key))
 
 
@@ -122,6 +139,8 @@ def _builder(
     if profile.extended_key_usage:
         usage = x509.ExtendedKeyUsage([x509.ObjectIdentifier(dotted) for dotted in profile.extended_key_usage])
         builder = builder.add_extension(usage, critical=False)
+    if profile.no_revocation_check:
+        builder = builder.add_extension(x509.OCSPNoCheck(), critical=False)
     if sans:
         # critical where nothing else names the subject (RFC 5280 4.2.1.6)
         builder = builder.add_extension(x509.SubjectAlternativeName(sans), critical=not subject.rdns)
@@ -174,12 +193,25 @@ def _lifetime(profile: CertificateProfile, wanted: timedelta | None) -> timedelt
     return wanted
 
 
-def _authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
+def authority_key_identifier(issuer: x509.Certificate) -> x509.AuthorityKeyIdentifier:
     """What the issuer calls its own key (RFC 5280 4.2.1.1), or method 1 over it where it has no name for it."""
     identifier = certificates.extension(issuer, x509.SubjectKeyIdentifier)
     if identifier is None:
         return x509.AuthorityKeyIdentifier.from_issuer_public_key(certificates.public_key(issuer))
     return x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(identifier)
+
+
+def _pointers(status: StatusURLs) -> tuple[x509.CRLDistributionPoints, x509.AuthorityInformationAccess]:
+    def at(url: str) -> x509.UniformResourceIdentifier:
+        return x509.UniformResourceIdentifier(url)
+
+    access = x509.AuthorityInformationAccess(
+        [
+            x509.AccessDescription(AuthorityInformationAccessOID.OCSP, at(status.ocsp)),
+            x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, at(status.issuer)),
+        ]
+    )
+    return x509.CRLDistributionPoints([x509.DistributionPoint([at(status.crl)], None, None, None)]), access
 
 
 def _digest(key: keys.PrivateKey) -> hashes.SHA256 | hashes.SHA384:

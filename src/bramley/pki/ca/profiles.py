@@ -17,6 +17,7 @@ class CertificateProfile:
     clock is slow accept it at once. `path_length` counts the CAs allowed below a CA; None sets no limit. `key_usage`
     holds field names of `cryptography.x509.KeyUsage`; key_encipherment is left out of certificates for EC keys, which
     cannot do it (RFC 8813 section 3). `extended_key_usage` holds dotted identifiers; empty leaves the extension out.
+    `no_revocation_check` is id-pkix-ocsp-nocheck.
     """
 
     name: str
@@ -28,6 +29,7 @@ class CertificateProfile:
     path_length: int | None = None
     backdate: timedelta = field(default=timedelta(hours=1))
     san_required: bool = False
+    no_revocation_check: bool = False
 
 
 _YEAR: Final = timedelta(days=365)
@@ -78,6 +80,15 @@ HTTPS_SERVER: Final = CertificateProfile(
     san_required=True,
 )
 
+# Without extended key usages: certmonger checks the signature on an answer as that of a mail, which any usage but
+# emailProtection would forbid. It is nobody's identity all the same, since none is bound to it.
+SCEP_RA: Final = CertificateProfile(
+    name="scep-ra",
+    lifetime=2 * _YEAR,
+    longest=5 * _YEAR,
+    key_usage=frozenset({"digital_signature", "key_encipherment"}),
+)
+
 # emailProtection is what `openssl cms -verify` demands of a signer by default (purpose smimesign). Apple documents no
 # usage for profile signers. Leaving the extension out would suit both, but allow TLS with this key as well.
 PROFILE_SIGNER: Final = CertificateProfile(
@@ -86,4 +97,14 @@ PROFILE_SIGNER: Final = CertificateProfile(
     longest=5 * _YEAR,
     key_usage=frozenset({"digital_signature"}),
     extended_key_usage=(oids.EMAIL_PROTECTION,),
+)
+
+# Nobody asks whether it is revoked (RFC 6960 section 4.2.2.2.1): what makes up for that is its short life.
+OCSP_RESPONDER: Final = CertificateProfile(
+    name="ocsp-responder",
+    lifetime=timedelta(days=7),
+    longest=timedelta(days=30),
+    key_usage=frozenset({"digital_signature"}),
+    extended_key_usage=(oids.OCSP_SIGNING,),
+    no_revocation_check=True,
 )

@@ -9,7 +9,7 @@ writes what they need (certificates in a given order) at the speed of the signat
 
 from bramley.pki.cms.ber import Limits
 from bramley.pki.cms.certs_only import certs_only, parse_certs_only
-from bramley.pki.cms.enveloped import Decrypted, decrypt, encrypt
+from bramley.pki.cms.enveloped import Decrypted, decrypt, encrypt, is_for
 from bramley.pki.cms.errors import (
     CipherNotAllowed,
     CMSError,
@@ -50,6 +50,7 @@ __all__ = [
     "certs_only",
     "decrypt",
     "encrypt",
+    "is_for",
     "parse_certs_only",
     "parse_signed_data",
     "sign",

@@ -1,4 +1,4 @@
-"""Certificates without content or signers: the degenerate SignedData that SCEP hands out (RFC 5652 section 5)."""
+"""Certificates and CRLs without content or signers: the degenerate SignedData that SCEP hands out (RFC 5652 section 5)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ from bramley.pki.cms.errors import Malformed
 from bramley.pki.cms.signed_data import parse_signed_data
 
 
-def certs_only(certificates: Sequence[x509.Certificate]) -> bytes:
-    """A ContentInfo that carries the certificates in the caller's order (see `der.set_in_order`)."""
+def certs_only(certificates: Sequence[x509.Certificate], *, crls: Sequence[bytes] = ()) -> bytes:
+    """A ContentInfo that carries the certificates in the caller's order (see `der.set_in_order`), and the CRLs (DER)."""
     signed_data = der.sequence(
         der.integer(1),
         der.set_of([]),
         der.sequence(der.oid(oids.DATA)),
-        der.set_in_order([certificate.public_bytes(Encoding.DER) for certificate in certificates], tag=0xA0),
+        der.set_in_order([one.public_bytes(Encoding.DER) for one in certificates], tag=0xA0) if certificates else b"",
+        der.set_in_order(crls, tag=0xA1) if crls else b"",
         der.set_of([]),
     )
     return content_info.wrap(oids.SIGNED_DATA, signed_data)

@@ -81,6 +81,15 @@ def decrypt(
     return Decrypted(content, envelope.cipher.name, envelope.content_type)
 
 
+def is_for(data: bytes, certificate: x509.Certificate, *, limits: Limits = ber.DEFAULT_LIMITS) -> bool:
+    """Whether a ContentInfo of type EnvelopedData names the certificate as a recipient; False for what is none."""
+    try:
+        _key_for(_parse(Source(data, limits), allow_single_des=True).recipients, certificate)
+    except (Malformed, NotForUs):
+        return False
+    return True
+
+
 def encrypt(
     content: bytes,
     *,

@@ -28,7 +28,7 @@ class MalformedMessage(SCEPError):
 
 
 class MessageTypeRefused(SCEPError):
-    """A messageType that no client may send us: anything but PKCSReq and RenewalReq."""
+    """A messageType that no client may send us: UpdateReq, CertRep, and whatever RFC 8894 does not know."""
 
 
 class WrongRecipient(SCEPError):

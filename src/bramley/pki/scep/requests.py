@@ -1,4 +1,4 @@
-"""Opening a PKCSReq or RenewalReq (RFC 8894 sections 3.3.1 and 4.3): who signed it, what it asks, whether it proves its key.
+"""Opening what a client sends (RFC 8894 section 3.3), and of it a PKCSReq or RenewalReq: who asks, and for which key.
 
 The order is part of the safety: nothing is decrypted before the outer signature held and the message type was allowed.
 """
@@ -6,9 +6,10 @@ The order is part of the safety: nothing is decrypted before the outer signature
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -30,8 +31,7 @@ from bramley.pki.scep.messages import MessageType, Request, Transaction
 MESSAGE_LIMITS: Final = cms.Limits(size=1024 * 1024, depth=32, elements=5_000)
 """What a message may cost. A PKCSReq has some 3 kB; the edge in front sets a limit of its own."""
 
-ACCEPTED: Final = {str(int(kind)): kind for kind in (MessageType.PKCSReq, MessageType.RenewalReq)}
-"""An allow-list, by the exact text of the attribute: a server that matched on what it refused let UpdateReq in unchallenged."""
+ENROLLING: Final = frozenset({MessageType.PKCSReq, MessageType.RenewalReq})
 
 _TRANSACTION_ID_CHARACTERS: Final = range(1, 255 + 1)
 _ALGORITHM_REASONS: Final = frozenset({cms.SignatureReason.ALGORITHM_NOT_ALLOWED, cms.SignatureReason.WEAK_KEY})
@@ -60,8 +60,21 @@ class SignedMessage:
         return certificate_ids.load(self.verified.certificate)
 
 
+def addressed(signed: SignedMessage, responders: Sequence[Responder]) -> Responder:
+    """The first of the responders that the message is encrypted for; the first of all where it is for none of them.
+
+    There are several while a CA or an RA is being replaced: a client writes to the one that it was told of, and expects that
+    one to answer.
+    """
+    if len(responders) == 1:
+        return responders[0]
+    envelope = signed.verified.content
+    named = (each for each in responders if cms.is_for(envelope, each.certificate, limits=MESSAGE_LIMITS))
+    return next(named, responders[0])
+
+
 def open_request(message: bytes | SignedMessage, responder: Responder, *, now: datetime, allow_legacy: bool = False) -> Request:
-    """The request in a pkiMessage, its signature, its envelope and its proof of possession checked, its key strong.
+    """The PKCSReq or RenewalReq in a pkiMessage: signature, envelope and proof of possession checked, its key strong.
 
     `now` (aware) is held against our own certificate alone, before anything is spent; the validity of a signer certificate
     is the caller's to judge, since self-signed ones come from devices with odd clocks. SHA-1 and triple DES are taken, as
@@ -70,59 +83,32 @@ def open_request(message: bytes | SignedMessage, responder: Responder, *, now: d
     A signature that was checked before is not checked again. Raises a SCEPError; see there which of them can be answered by
     a CertRep.
     """
-    certificate = responder.certificate
-    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
-        raise ResponderExpired(
-            f"Expected our SCEP certificate to be valid at {now:%Y-%m-%d %H:%M}Z; it is from "
-            f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}.",
-            advice="Replace the identity CA (or the RA certificate), and check this machine's clock.",
-        )
-    request = read_message(message, responder, allow_legacy=allow_legacy)
-    try:
-        keys.require_strong(request.csr.public_key)
-    except BadKey as error:
-        raise AlgorithmRefused(error.message, transaction=request, advice=error.advice) from error
-    return request
+    require_in_force(responder, now)
+    return require_strong_key(read_message(message, responder, allow_legacy=allow_legacy))
 
 
 def read_message(message: bytes | SignedMessage, responder: Responder, *, allow_legacy: bool = False) -> Request:
     """As `open_request`, judging neither our own dates nor the strength of the key in the CSR: for recorded messages."""
     signed = message if isinstance(message, SignedMessage) else check_signature(message)
-    verified = signed.verified
-    transaction = _transaction(signed)
-    try:
-        kind_text = attributes.text(verified.attributes, oids.SCEP_MESSAGE_TYPE)
-    except MalformedMessage as error:
-        raise MalformedMessage(error.message, transaction=transaction) from error
-    kind = ACCEPTED.get(kind_text or "")
-    if kind is None:
-        raise MessageTypeRefused(
-            f"Expected messageType {' or '.join(ACCEPTED)} (PKCSReq, RenewalReq); {(kind_text or 'none')[:20]!r} came.",
-            transaction=transaction,
-        )
-    if not isinstance(certificates.public_key(transaction.signer_certificate), rsa.RSAPublicKey):
-        # RFC 8894 section 3.2.2 has the answer encrypted to this key, by key transport
-        raise AlgorithmRefused(
-            "Expected a message signed by an RSA key, to which the answer can be encrypted; this one is signed by an EC key.",
-            transaction=transaction,
-            advice="Sign with a temporary RSA key; the CSR's own key may be on a curve.",
-        )
-    opened = _decrypted(verified.content, responder, transaction, allow_legacy)
+    return request_in(open_envelope(signed, responder, ENROLLING, allow_legacy=allow_legacy))
+
+
+def request_in(opened: Envelope) -> Request:
+    """The request in an envelope, its proof of possession checked."""
     try:
         request = csr.load(opened.content)
     except BadRequest as error:
-        raise _bad_proof(transaction) from error
-    return Request(
-        transaction_id=transaction.transaction_id,
-        sender_nonce=transaction.sender_nonce,
-        signer_certificate=transaction.signer_certificate,
-        digest=transaction.digest,
-        message_sha256=transaction.message_sha256,
-        message_type=kind,
-        csr=request,
-        challenge=request.challenge_password,
-        cipher=opened.cipher,
-    )
+        raise bad_contents(opened.transaction) from error
+    return Request(**opened.common(), message_type=opened.kind, csr=request, challenge=request.challenge_password)
+
+
+def require_strong_key(request: Request) -> Request:
+    """The request, once the key in its CSR is worth certifying."""
+    try:
+        keys.require_strong(request.csr.public_key)
+    except BadKey as error:
+        raise AlgorithmRefused(error.message, transaction=request, advice=error.advice) from error
+    return request
 
 
 def check_signature(message: bytes) -> SignedMessage:
@@ -149,7 +135,7 @@ def _public_key_of(signer: bytes) -> keys.PublicKey:
     return certificates.public_key(certificates.require_names(certificate_ids.load(signer)))
 
 
-def _transaction(signed: SignedMessage) -> Transaction:
+def transaction_of(signed: SignedMessage) -> Transaction:
     """What there is to answer to. Without a transactionID there is nothing, and the MalformedMessage has no transaction."""
     verified = signed.verified
     transaction_id = attributes.text(verified.attributes, oids.SCEP_TRANSACTION_ID) or ""
@@ -164,11 +150,35 @@ def _transaction(signed: SignedMessage) -> Transaction:
     )
 
 
-def _decrypted(envelope: bytes, responder: Responder, transaction: Transaction, allow_legacy: bool) -> cms.Decrypted:
-    """The pkcsPKIEnvelope opened (RFC 8894 section 3.2.2)."""
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """A message of an allowed type whose envelope opened: what was in it, and in which cipher."""
+
+    transaction: Transaction
+    kind: MessageType
+    content: bytes = field(repr=False)
+    cipher: str
+
+    def common(self) -> dict[str, Any]:
+        """The fields of `messages.Opened`."""
+        said = {each.name: getattr(self.transaction, each.name) for each in fields(Transaction)}
+        return said | {"cipher": self.cipher}
+
+
+def open_envelope(signed: SignedMessage, responder: Responder, kinds: Collection[MessageType], *, allow_legacy: bool) -> Envelope:
+    """The pkcsPKIEnvelope (RFC 8894 section 3.2.2) opened, once the type is one of `kinds` and the signer can be answered."""
+    transaction = transaction_of(signed)
+    kind = _allowed_kind(signed, transaction, kinds)
+    if not isinstance(certificates.public_key(transaction.signer_certificate), rsa.RSAPublicKey):
+        # RFC 8894 section 3.2.2 has the answer encrypted to this key, by key transport
+        raise AlgorithmRefused(
+            "Expected a message signed by an RSA key, to which the answer can be encrypted; this one is signed by an EC key.",
+            transaction=transaction,
+            advice="Sign with a temporary RSA key; the CSR's own key may be on a curve.",
+        )
     try:
-        return cms.decrypt(
-            envelope,
+        opened = cms.decrypt(
+            signed.verified.content,
             key=responder.key,
             certificate=responder.certificate,
             allow_single_des=allow_legacy,
@@ -179,17 +189,50 @@ def _decrypted(envelope: bytes, responder: Responder, transaction: Transaction, 
             error.message, transaction=transaction, advice="The client must ask for our CA certificate (GetCACert) again."
         ) from error
     except cms.DecryptionFailed as error:
-        raise _bad_proof(transaction) from error
+        raise bad_contents(transaction) from error
     except cms.CipherNotAllowed as error:
         raise AlgorithmRefused(error.message, transaction=transaction, advice="Use AES, or DES3 (GetCACaps).") from error
     except cms.CMSError as error:
         raise MalformedMessage(error.message, transaction=transaction, advice=error.advice) from error
+    return Envelope(transaction, kind, opened.content, opened.cipher)
 
 
-def _bad_proof(transaction: Transaction) -> BadProof:
-    """One answer for an envelope that does not open and for contents that are no good request.
+def _allowed_kind(signed: SignedMessage, transaction: Transaction, kinds: Collection[MessageType]) -> MessageType:
+    """The messageType, by the exact text of the attribute.
+
+    By what is allowed: a server that matched on what it refuses let UpdateReq in unchallenged.
+    """
+    try:
+        text = attributes.text(signed.verified.attributes, oids.SCEP_MESSAGE_TYPE)
+    except MalformedMessage as error:
+        raise MalformedMessage(error.message, transaction=transaction) from error
+    kind = next((each for each in kinds if str(int(each)) == text), None)
+    if kind is None:
+        expected = ", ".join(f"{int(each)} ({each.name})" for each in sorted(kinds))
+        raise MessageTypeRefused(
+            f"Expected a messageType of {expected}; {(text or 'none')[:20]!r} came.", transaction=transaction
+        )
+    return kind
+
+
+def require_in_force(responder: Responder, now: datetime) -> None:
+    """Raises ResponderExpired where no client could accept an answer."""
+    certificate = responder.certificate
+    if not certificate.not_valid_before_utc <= now <= certificate.not_valid_after_utc:
+        raise ResponderExpired(
+            f"Expected our SCEP certificate to be valid at {now:%Y-%m-%d %H:%M}Z; it is from "
+            f"{certificate.not_valid_before_utc:%Y-%m-%d} to {certificate.not_valid_after_utc:%Y-%m-%d}.",
+            advice="Replace the identity CA (or the RA certificate), and check this machine's clock.",
+        )
+
+
+def bad_contents(transaction: Transaction) -> BadProof:
+    """One answer for an envelope that does not open and for contents that are not what the type of message promises.
 
     Anyone may sign a recorded envelope anew. If a changed ciphertext were answered one way when its padding is right and
     another when it is not, that difference would decrypt it, octet by octet, challenge included (Vaudenay 2002, RFC 3218).
     """
-    return BadProof("Expected an envelope that opens, around a CSR signed by its own key; this is not.", transaction=transaction)
+    return BadProof(
+        "Expected an envelope that opens, around a CSR signed by its own key or the names asked for; this is not.",
+        transaction=transaction,
+    )

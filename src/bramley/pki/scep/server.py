@@ -1,6 +1,7 @@
 """The server's side of SCEP without HTTP: what each operation (RFC 8894 section 3.5 and 4) answers, from octets to octets.
 
-`open_request`, `success` and `failure` are PKIOperation; between them the caller decides and issues.
+`open_message` and the replies (`success`, `pending`, `failure`, `crl`) are PKIOperation; between them the caller decides and
+issues.
 """
 
 from __future__ import annotations
@@ -8,28 +9,41 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
 from cryptography import x509
 
 from bramley.pki import certificates, cms
+from bramley.pki.ca.authority import Authority
 from bramley.pki.scep.errors import MalformedMessage
-from bramley.pki.scep.messages import CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, PKI_MESSAGE_TYPE
-from bramley.pki.scep.replies import failure, success
+from bramley.pki.scep.messages import (
+    CA_CERTIFICATE_TYPE,
+    CA_RA_CERTIFICATES_TYPE,
+    NEXT_CA_CERTIFICATES_TYPE,
+    PKI_MESSAGE_TYPE,
+)
+from bramley.pki.scep.queries import open_message
+from bramley.pki.scep.replies import crl, failure, pending, success
 from bramley.pki.scep.requests import Responder, open_request, read_message
 
 __all__ = [
     "CAPABILITIES",
     "CA_CERTIFICATE_TYPE",
     "CA_RA_CERTIFICATES_TYPE",
+    "NEXT_CA_CERTIFICATES_TYPE",
     "PKI_MESSAGE_TYPE",
     "Responder",
     "ca_certificates",
     "capabilities",
+    "crl",
     "decode_get_message",
     "failure",
+    "next_ca_certificates",
+    "open_message",
     "open_request",
+    "pending",
     "read_message",
     "success",
 ]
@@ -38,13 +52,14 @@ CAPABILITIES: Final = ("AES", "SHA-256", "SHA-384", "SHA-512", "SHA-1", "DES3", 
 """What every client needs to see. strongSwan 5.9.8 takes AES only beside SHA-384; without Renewal, macOS says it cannot renew,
 and then renews with a PKCSReq all the same."""
 
+_NEXT_CA: Final = "GetNextCACert"
 _ESCAPE_ROUNDS: Final = 3
 _ALPHABETS: Final = bytes.maketrans(b"-_ ", b"+/+")
 
 
-def capabilities() -> bytes:
-    """The answer to GetCACaps (RFC 8894 section 3.5.2), text/plain: one capability a line."""
-    return "\n".join(CAPABILITIES).encode("ascii")
+def capabilities(*, next_ca: bool = False) -> bytes:
+    """The answer to GetCACaps (RFC 8894 section 3.5.2), text/plain: one capability a line; `next_ca` where one is prepared."""
+    return "\n".join((*CAPABILITIES, _NEXT_CA) if next_ca else CAPABILITIES).encode("ascii")
 
 
 def ca_certificates(
@@ -58,6 +73,21 @@ def ca_certificates(
     if registration_authority is None:
         return CA_CERTIFICATE_TYPE, certificates.der(chain[0])
     return CA_RA_CERTIFICATES_TYPE, cms.certs_only([registration_authority, *chain])
+
+
+def next_ca_certificates(authority: Authority, chain: Sequence[x509.Certificate], *, now: datetime) -> tuple[str, bytes]:
+    """The answer to GetNextCACert (RFC 8894 section 4.7): content type and body. `chain` begins with the CA to come.
+
+    The CA in force signs it, and its signature is all that vouches for the next one: a client takes the certificates inside
+    once it has checked it.
+    """
+    signed = cms.sign(
+        cms.certs_only(chain),
+        key=authority.key,
+        certificate=authority.certificate,
+        signing_time=now,
+    )
+    return NEXT_CA_CERTIFICATES_TYPE, signed
 
 
 def decode_get_message(raw_query_value: bytes) -> bytes:

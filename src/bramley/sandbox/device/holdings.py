@@ -83,8 +83,11 @@ class Holdings:
         client = SCEPClient(SCEPTransport(self._transport, scep.url))
         request = csr.build(key, scep.subject, challenge_password=scep.challenge)
         try:
-            ca = (await client.ca_certificates())[0]
-            issued = await client.enroll(key, request, ca=ca, now=self._clock.now())
+            ca, *behind = await client.ca_certificates()
+            ra = None
+            if behind:  # an RA comes first, the CA behind it next
+                ra, ca = ca, behind[0]
+            issued = await client.enroll(key, request, ca=ca, ra=ra, now=self._clock.now())
         except PKIError as error:
             raise IdentityRefused(f"No identity from {scep.url}: {error.message}") from error
         identity = Identity(issued[0], key)

@@ -22,7 +22,19 @@ from bramley.errors import BramleyError
 from bramley.operations.live import Live
 from bramley.web import answers
 from bramley.web.addresses import origin
-from bramley.web.api import certificates, devices, enrollment, events, push, push_requests, waves
+from bramley.web.api import (
+    approvals,
+    authorities,
+    certificates,
+    devices,
+    enrollment,
+    events,
+    identities,
+    push,
+    push_requests,
+    quarantine,
+    waves,
+)
 from bramley.web.api.views import ErrorView
 from bramley.web.asgi import ASGIApp
 from bramley.web.log import shown
@@ -42,7 +54,19 @@ def create_api(live: Live, sign_in: SignIn) -> ASGIApp:
     def provide_live() -> Live:
         return live
 
-    nouns = (devices, certificates, push, push_requests, waves, enrollment, events)
+    nouns = (
+        devices,
+        quarantine,
+        identities,
+        certificates,
+        authorities,
+        approvals,
+        push,
+        push_requests,
+        waves,
+        enrollment,
+        events,
+    )
     application = Litestar(
         [Router(PATH, route_handlers=[handler for noun in nouns for handler in noun.HANDLERS])],
         dependencies={"live": Provide(provide_live, sync_to_thread=False)},

@@ -10,9 +10,18 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, PathParameter, QueryParameter
 
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState
-from bramley.operations import commands, devices, identities, pushing
+from bramley.operations import commands, devices, identities, pushing, suspension
 from bramley.operations.live import Live
-from bramley.web.api.requests import AdminRequest, CommandBody, Limit, PushBody, RevokeBody, command_of
+from bramley.web.api.requests import (
+    AdminRequest,
+    CommandBody,
+    Limit,
+    PushBody,
+    ResumeBody,
+    RevokeBody,
+    SuspendBody,
+    command_of,
+)
 from bramley.web.api.views import (
     CommandDetailView,
     CommandView,
@@ -90,8 +99,23 @@ async def revoke_identity(
     live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[RevokeBody]
 ) -> list[VersionView]:
     """Revokes every live identity of the device: it is refused from its next request on, also if it were to be erased."""
-    revoked = await identities.revoke(live.installation, device, reason=data.reason, actor=request.auth)
+    revoked = await identities.revoke(live.installation, device, reason=data.reason, because=data.because, actor=request.auth)
     return [VersionView.of(version) for version in revoked]
+
+
+@post("/devices/{device:str}/identity/suspend", status_code=200)
+async def suspend_identity(
+    live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[SuspendBody]
+) -> list[VersionView]:
+    """Suspends the device's identity: it is refused from its next request on, until it is resumed."""
+    suspended = await suspension.suspend(live.installation, device, reason=data.reason, actor=request.auth)
+    return [VersionView.of(version) for version in suspended]
+
+
+@post("/devices/{device:str}/identity/resume", status_code=200)
+async def resume_identity(live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[ResumeBody]) -> VersionView:
+    """Takes the device's suspended identity back into force."""
+    return VersionView.of(await suspension.resume(live.installation, device, reason=data.reason, actor=request.auth))
 
 
 @post("/push", status_code=202)
@@ -109,5 +133,7 @@ HANDLERS = (
     show_command,
     renew_identity,
     revoke_identity,
+    suspend_identity,
+    resume_identity,
     push,
 )

@@ -17,6 +17,7 @@ from msgspec import Meta
 from bramley.mdm.commands import REQUESTS, read_raw
 from bramley.mdm.commands import Request as CommandRequest
 from bramley.model.admins import AdminToken
+from bramley.model.lineages import RevocationReason
 from bramley.model.push import Route
 from bramley.operations.errors import Invalid
 from bramley.pki.pairs import LARGEST
@@ -47,7 +48,14 @@ class PushBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class RevokeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`because` is what CRL and OCSP tell others; by default unspecified, or cessationOfOperation for what was out of use."""
+
     reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    because: RevocationReason | None = None
+
+
+class DenyBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Annotated[str, Meta(max_length=500)] = ""
 
 
 class LinkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,9 +73,18 @@ _LINE: Final = r"^[^\x00-\x1f\x7f]*$"
 
 Topic = Annotated[str, Meta(min_length=1, max_length=255, pattern=_LINE, description="may be left out where there is only one")]
 _Account = Annotated[str, Meta(max_length=255, pattern=_LINE, description="the Apple Account that the certificate belongs to")]
+Reason = Annotated[str, Meta(max_length=500, pattern=_LINE, description="why, in a person's words")]
 _Email = Annotated[str, Meta(min_length=3, max_length=255, pattern=_LINE)]
 _Device = Annotated[str, Meta(min_length=1, max_length=512, pattern=_LINE)]
 _File = Annotated[str, Meta(max_length=(LARGEST + 2) // 3 * 4, description="a file in base64")]
+
+
+class SuspendBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Annotated[Reason, Meta(min_length=1)]
+
+
+class ResumeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    reason: Reason = ""
 
 
 class PushImportBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -16,7 +16,7 @@ from bramley.model.commands import Command, CommandState
 from bramley.model.enrollments import Enrollment, EnrollmentState
 from bramley.model.events import Event
 from bramley.model.kinds import Kind
-from bramley.model.lineages import Turn, Version, VersionState
+from bramley.model.lineages import RevocationReason, Turn, Version, VersionState
 from bramley.operations.certificates import CertificateDetail
 from bramley.operations.devices import DeviceDetail
 from bramley.storage.protocols import CertificateRow
@@ -117,6 +117,7 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
     not_after: datetime | None
     created_at: datetime
     changed_at: datetime
+    revoked_for: RevocationReason | None
 
     @classmethod
     def of(cls, version: Version) -> Self:

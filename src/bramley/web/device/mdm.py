@@ -23,6 +23,7 @@ from bramley.model.enrollments import Presented
 from bramley.model.events import EventKind
 from bramley.operations import identities
 from bramley.operations.live import Live
+from bramley.operations.refusals import PER_WINDOW
 from bramley.storage.protocols import Tx
 from bramley.web.asgi import Request, Response
 from bramley.web.errors import TooLarge
@@ -62,8 +63,10 @@ class MDM:
             store = self.live.installation.store
             presented = await store.presented(signer.sha256, message.sender.user)
             now = self.live.installation.clock.now()
-            device = authenticate(signer, presented, message, now=now, skew=self.skew)
+            device = self._authenticate(signer, presented, message, now)
             self._note_sight(device, now)
+            if device.has_ended:
+                await self._note_ended(device)
             if isinstance(message, Report):
                 return await self._connect(device, message, now)
             return _answer(await store.run(partial(self._check_in, device=device, message=message, now=now)))
@@ -90,11 +93,13 @@ class MDM:
 
     def _identify(self, proof: Proof, body: bytes) -> VerifiedSigner:
         trust, now, skew = self.live.current().trust, self.live.installation.clock.now(), self.skew
+        # which of those that have ended may come in, and for what, is decided where the record is known
+        ended_too = self.live.installation.settings.identity.after_end is not None
         if proof.certificate is None:
-            return verify_signature(proof.signature or b"", body, trust, now=now, skew=skew)
-        signer = verify_tls(proof.certificate, trust, now=now, skew=skew)
+            return verify_signature(proof.signature or b"", body, trust, now=now, skew=skew, ended_too=ended_too)
+        signer = verify_tls(proof.certificate, trust, now=now, skew=skew, ended_too=ended_too)
         if proof.signature is not None:
-            signed = verify_signature(proof.signature, body, trust, now=now, skew=skew)
+            signed = verify_signature(proof.signature, body, trust, now=now, skew=skew, ended_too=ended_too)
             if signed.sha256 != signer.sha256:
                 raise Refused(
                     Refusal.BAD_SIGNATURE,
@@ -134,7 +139,13 @@ class MDM:
     def _again(self, tx: Tx, device: AuthenticatedDevice, message: CheckinMessage | Report, now: datetime) -> AuthenticatedDevice:
         """The device as it stands in this transaction: it may have been revoked, ended or seen in use since it was read."""
         presented = tx.presented(device.signer.sha256, message.sender.user)
-        return authenticate(device.signer, presented, message, now=now, skew=self.skew)
+        return self._authenticate(device.signer, presented, message, now)
+
+    def _authenticate(
+        self, signer: VerifiedSigner, presented: Presented | None, message: CheckinMessage | Report, now: datetime
+    ) -> AuthenticatedDevice:
+        after_end = self.live.installation.settings.identity.after_end
+        return authenticate(signer, presented, message, now=now, skew=self.skew, after_end=after_end)
 
     def _note_sight(self, device: AuthenticatedDevice, now: datetime) -> None:
         presented, store = device.presented, self.live.installation.store
@@ -142,22 +153,38 @@ class MDM:
         if presented.channel_key is not None and presented.channel_key != presented.enrollment_key:
             store.saw(presented.channel_key, now)
 
+    async def _note_ended(self, device: AuthenticatedDevice) -> None:
+        """An identity that has ended was let in; of one device it is written once in a while."""
+        await self._note(
+            EventKind.DEVICE_EXPIRED_ACCEPTED,
+            "expired",
+            f"The identity certificate {device.signer.sha256} ended at {device.signer.not_after:%F %T} UTC.",
+            device.presented,
+            most=1,
+        )
+
     async def _note_refusal(self, error: MDMError | TooLarge, presented: Presented | None) -> None:
         reason = _reason(error)
         self.metrics.refused(reason)
         if isinstance(error, NotOffered):
             return  # devices ask for these as a matter of course
+        await self._note(EventKind.DEVICE_REFUSED, reason, error.message, presented)
+
+    async def _note(
+        self, kind: EventKind, reason: str, message: str, presented: Presented | None, *, most: int = PER_WINDOW
+    ) -> None:
         try:
             await self.live.refusals.record(
-                EventKind.DEVICE_REFUSED,
+                kind,
                 reason,
-                message=error.message,
+                message=message,
                 actor=f"device:{(presented and presented.enrollment_id) or ''}",
                 enrollment=presented.enrollment_key if presented else None,
+                most=most,
             )
         except BramleyError as trouble:
             # The answer stands either way; what could not be written to the database is at least in the log.
-            log.error("refusal not recorded", reason=reason, error=str(trouble))
+            log.error("not recorded", kind=kind, reason=reason, error=str(trouble))
 
 
 def read_proof(request: Request) -> Proof:

@@ -1,19 +1,19 @@
-"""GET /pki/NAME.cer and /pki/NAME.pem: the certificates of our authorities, for whoever has to trust them."""
+"""GET /pki/…: the certificates of our CAs for whoever has to trust them, their CRLs, and OCSP by GET."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from cryptography import x509
-
-from bramley.operations.live import Live, Snapshot
+from bramley.operations import issuers
+from bramley.operations.live import Live
 from bramley.pki import certificates
 from bramley.web.asgi import Request, Response, text
+from bramley.web.device.revocation import CRLs, OCSPOverHTTP
 
 PREFIX: Final = "/pki/"
+OCSP_PATH: Final = f"{PREFIX}ocsp"
 
 _FORMS: Final = MappingProxyType(
     {
@@ -24,23 +24,29 @@ _FORMS: Final = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
-class AuthorityCertificates:
+class PublicPKI:
+    """Everything under the prefix."""
+
     live: Live
+    crls: CRLs
+    ocsp: OCSPOverHTTP
 
     async def __call__(self, request: Request) -> Response:
+        # the base64 of an OCSP request may hold slashes
+        if request.path.startswith(f"{OCSP_PATH}/"):
+            return await self.ocsp.get(request, request.path.removeprefix(f"{OCSP_PATH}/"))
         name, _dot, form = request.path.removeprefix(PREFIX).rpartition(".")
-        certificate = _named(self.live.current()).get(name)
-        if certificate is None or form not in _FORMS:
-            return text(404, "There is no such certificate.")
+        if form == "crl":
+            return await self.crls.get(request, name)
+        if form not in _FORMS:
+            return _nothing()
+        found = await self.live.installation.store.read(issuers.read)
+        issuer = next((each for each in found if each.name == name), None)
+        if issuer is None:
+            return _nothing()
         content_type, write = _FORMS[form]
-        return Response(200, write(certificate), content_type)
+        return Response(200, write(issuer.x509), content_type)
 
 
-def _named(snapshot: Snapshot) -> Mapping[str, x509.Certificate]:
-    held = snapshot.authorities
-    return {
-        "root": held.root.authority.certificate,
-        "identity-ca": held.identity.authority.certificate,
-        "https-ca": held.https.authority.certificate,
-        "signer-ca": held.signer.authority.certificate,
-    }
+def _nothing() -> Response:
+    return text(404, "There is no such certificate.")

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bramley.operations import issuing
+from bramley.operations import scep
 from bramley.operations.live import Live
 from bramley.pki import certificates
 from bramley.pki.scep.errors import MalformedMessage, SCEPError
 from bramley.pki.scep.requests import SignedMessage, check_signature
-from bramley.pki.scep.server import PKI_MESSAGE_TYPE, ca_certificates, capabilities, decode_get_message
+from bramley.pki.scep.server import (
+    PKI_MESSAGE_TYPE,
+    ca_certificates,
+    capabilities,
+    decode_get_message,
+    next_ca_certificates,
+)
 from bramley.web.asgi import Request, Response, text
 from bramley.web.limits import FAILURE, SUCCESS, Gate, Limit
 from bramley.web.metrics import Metrics
@@ -17,7 +23,7 @@ from bramley.web.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class SCEP:
-    """GetCACaps, GetCACert and PKIOperation; any other operation is answered 400.
+    """GetCACaps, GetCACert, GetNextCACert and PKIOperation; any other operation is answered 400.
 
     What is signed by an identity of ours is charged to its enrollment, and all else to the address it came from: whoever
     makes mistakes there does not keep the devices beside it from renewing.
@@ -33,11 +39,11 @@ class SCEP:
         parameters = query_parameters(request.query)
         operation = parameters.get(b"operation", b"")
         if operation == b"GetCACaps":
-            return Response(200, capabilities(), "text/plain")
+            return Response(200, capabilities(next_ca=self.live.current().next_identity is not None), "text/plain")
         if operation == b"GetCACert":
-            identity = self.live.current().authorities.identity.authority
-            content_type, body = ca_certificates([identity.certificate, *identity.chain])
-            return Response(200, body, content_type)
+            return self._ca_certificates()
+        if operation == b"GetNextCACert":
+            return self._next_ca_certificates()
         if operation == b"PKIOperation":
             return await self._answer(decode_get_message(parameters.get(b"message", b"")), request)
         return _not_offered()
@@ -52,20 +58,36 @@ class SCEP:
             _require_repetition(parameters[b"message"], message, allowed=settings.scep.legacy_algorithms)
         return await self._answer(message, request)
 
+    def _ca_certificates(self) -> Response:
+        snapshot = self.live.current()
+        identity, responder = snapshot.authorities.identity.authority, snapshot.responder.certificate
+        registration = None if responder == identity.certificate else responder
+        content_type, body = ca_certificates([identity.certificate, *identity.chain], registration_authority=registration)
+        return Response(200, body, content_type)
+
+    def _next_ca_certificates(self) -> Response:
+        snapshot = self.live.current()
+        if snapshot.next_identity is None:
+            return text(400, "No next CA is prepared (RFC 8894 section 4.7).")
+        authority, now = snapshot.authorities.identity.authority, self.live.installation.clock.now()
+        content_type, body = next_ca_certificates(authority, [snapshot.next_identity], now=now)
+        return Response(200, body, content_type)
+
     async def _answer(self, message: bytes, request: Request) -> Response:
         signed = _signed(message)
         limit, key = await self._whose(signed, request)
         self.gate.require(limit, key)
         try:
             # what is not signed as it should be is refused there too, with a record of why
-            reply = await issuing.respond(self.live, signed or message)
+            reply = await scep.respond(self.live, signed or message)
         except SCEPError as error:
             self.gate.take(limit, key)
             self.metrics.refused(type(error).__name__)
             raise
         if reply.refused is not None:
             self.metrics.refused(reply.refused)
-        # each success of an identity is one more certificate, for which it needs no challenge; other successes spend one
+        # each success of an identity is one more certificate, for which it needs no challenge; other successes spend one, or
+        # tell of one that was spent
         light = reply.refused is None and limit is Limit.SCEP_ADDRESS
         self.gate.take(limit, key, SUCCESS if light else FAILURE)
         return Response(200, reply.message, PKI_MESSAGE_TYPE)
@@ -115,4 +137,4 @@ def _require_repetition(raw_query_value: bytes, message: bytes, *, allowed: bool
 
 
 def _not_offered() -> Response:
-    return text(400, "Expected operation=GetCACaps, GetCACert or PKIOperation (RFC 8894 section 4).")
+    return text(400, "Expected operation=GetCACaps, GetCACert, GetNextCACert or PKIOperation (RFC 8894 section 4).")
