@@ -78,7 +78,7 @@ def test_refusals_exit_2_and_change_nothing(portal: Run, request_file: Path, fol
     portal("create", request_file, "--account", "other", "-o", tmp_path / "other.pem")
     topic = topic_of(certificates.load((tmp_path / "one.pem").read_bytes()))
     bad = tmp_path / "bad"
-    bad.write_bytes(request_file.read_bytes()[:-4])
+    bad.write_bytes(request_file.read_bytes()[:-40])
     before = (folder / "portals.json").read_bytes()
     out = ("-o", tmp_path / "out")
     for arguments, words in (
