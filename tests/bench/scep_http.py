@@ -31,7 +31,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bramley.clock import SystemClock
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState, Purpose
-from bramley.operations.enrolling import NewChallenge, new_challenge
+from bramley.operations.enrollment_profiles import NewChallenge, new_challenge
 from bramley.operations.installation import initialize
 from bramley.operations.live import Live
 from bramley.pki import csr, names

@@ -11,7 +11,7 @@ import pytest
 
 from bramley.clock import SystemClock
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState, Purpose
-from bramley.operations import enrolling
+from bramley.operations.enrollment_profiles import new_challenge
 from bramley.operations.installation import open_installation
 from bramley.operations.live import Live
 from bramley.pki import keys
@@ -29,7 +29,7 @@ def asked(data: Path, device_keys: list[keys.PrivateKey]) -> Client:
         installation = await open_installation(Settings(data=data), SystemClock(), {})
         try:
             now, key = installation.clock.now(), EnrollmentKey("fedcba9876543210")
-            given = enrolling.new_challenge(key, Purpose.ENROLL, now, timedelta(hours=1))
+            given = new_challenge(key, Purpose.ENROLL, now, timedelta(hours=1))
 
             def begin(tx: Tx) -> None:
                 tx.enrollments.add(Enrollment(key, EnrollmentState.PENDING, now, now))

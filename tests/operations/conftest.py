@@ -9,7 +9,7 @@ from cryptography import x509
 
 from bramley.model.enrollments import EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
 from bramley.operations import enrolling, records, scep
-from bramley.operations.enrolling import NewChallenge
+from bramley.operations.enrollment_profiles import NewChallenge, new_challenge
 from bramley.operations.live import Live
 from bramley.pki import certificates, csr, keys, names
 from bramley.pki.scep import server
@@ -65,7 +65,7 @@ async def challenge_of_link(
     before = await live.installation.store.read(_keys)
     await enrolling.profile_for_link(live, url.rsplit("/", 1)[1])
     (key,) = await live.installation.store.read(_keys) - before
-    issued = enrolling.new_challenge(key, purpose, live.installation.clock.now(), life)
+    issued = new_challenge(key, purpose, live.installation.clock.now(), life)
     await live.installation.store.run(lambda tx: tx.challenges.add(issued.challenge))
     return issued
 

@@ -10,7 +10,8 @@ from cryptography import x509
 from bramley.model.commands import CommandState
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
 from bramley.model.lineages import RevocationReason, VersionState
-from bramley.operations import devices, enrolling, identities, records
+from bramley.operations import devices, identities, records
+from bramley.operations.enrollment_profiles import new_challenge
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.live import Live
 from bramley.pki import certificates, keys
@@ -113,7 +114,7 @@ async def test_a_renewal_that_the_revoked_one_may_have_fetched_gets_nobody_an_id
     old = await _certificate(live, 0)
     await ask(live, device_keys[1], None, signer=(old, device_keys[0]), renewal=True)
     renewal = await identities.renew(live, UDID, actor="test")
-    issued = enrolling.new_challenge(device, Purpose.RENEW, live.installation.clock.now(), timedelta(days=1))
+    issued = new_challenge(device, Purpose.RENEW, live.installation.clock.now(), timedelta(days=1))
     await live.installation.store.run(lambda tx: tx.challenges.add(issued.challenge))
     await identities.revoke(live.installation, f"{old.serial_number:x}", reason="copied", actor="test")
     with pytest.raises(SCEPError):

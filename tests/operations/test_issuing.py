@@ -16,6 +16,7 @@ from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
 from bramley.operations import enrolling, identities, issuing, records, scep
+from bramley.operations.enrollment_profiles import new_challenge
 from bramley.operations.live import Live
 from bramley.pki import certificates, chains, csr, keys, oids
 from bramley.pki.ca.authority import Authority, issue, self_signed
@@ -219,7 +220,7 @@ class TestRenewal:
 
         await live.installation.store.run(stands)
         clock.moment = first.not_valid_after_utc + timedelta(days=days)
-        asked = enrolling.new_challenge(issued.challenge.enrollment_key, purpose or Purpose.RENEW, clock.now(), timedelta(days=1))
+        asked = new_challenge(issued.challenge.enrollment_key, purpose or Purpose.RENEW, clock.now(), timedelta(days=1))
         await live.installation.store.run(lambda tx: tx.challenges.add(asked.challenge))
         tree = live.installation.settings
         tree = replace(tree, identity=replace(tree.identity, **changed))
@@ -244,7 +245,7 @@ class TestRenewal:
         await _use(live, first)
         await _use(live, second)
         clock.moment = first.not_valid_after_utc + timedelta(days=1)
-        asked = enrolling.new_challenge(issued.challenge.enrollment_key, Purpose.RENEW, clock.now(), timedelta(days=1))
+        asked = new_challenge(issued.challenge.enrollment_key, Purpose.RENEW, clock.now(), timedelta(days=1))
         await live.installation.store.run(lambda tx: tx.challenges.add(asked.challenge))
         with pytest.raises(Refused) as refused:
             await ask(live, device_keys[2], asked.secret, signer=(first, device_keys[0]))
@@ -275,7 +276,7 @@ class TestRenewal:
         assert await _refusals(live) == ["signer-superseded", "signer-superseded"]
 
         now = live.installation.clock.now()
-        asked = enrolling.new_challenge(issued.challenge.enrollment_key, Purpose.RENEW, now, timedelta(days=1))
+        asked = new_challenge(issued.challenge.enrollment_key, Purpose.RENEW, now, timedelta(days=1))
         await live.installation.store.run(lambda tx: tx.challenges.add(asked.challenge))
         assert (await ask(live, device_keys[2], asked.secret, signer=(first, device_keys[0]))).subject == first.subject
 
@@ -289,7 +290,7 @@ class TestRenewal:
         await _use(live, second)
         clock.moment += timedelta(days=30)
         assert await identities.retire_superseded(live.installation, actor="test") == 1
-        asked = enrolling.new_challenge(issued.challenge.enrollment_key, Purpose.RENEW, clock.now(), timedelta(days=1))
+        asked = new_challenge(issued.challenge.enrollment_key, Purpose.RENEW, clock.now(), timedelta(days=1))
         await live.installation.store.run(lambda tx: tx.challenges.add(asked.challenge))
         with pytest.raises(Refused):
             await ask(live, device_keys[2], asked.secret, signer=(first, device_keys[0]))
@@ -300,7 +301,7 @@ async def test_a_challenge_of_an_enrollment_that_has_ended_gets_nothing(live: Li
     """Both of them: the one that its profile held, and a renewal's that was still on its way."""
     issued = await challenge_for(live)
     key, now = issued.challenge.enrollment_key, live.installation.clock.now()
-    renewal = enrolling.new_challenge(key, Purpose.RENEW, now, timedelta(days=30))
+    renewal = new_challenge(key, Purpose.RENEW, now, timedelta(days=30))
 
     def end(tx: Tx) -> None:
         tx.challenges.add(renewal.challenge)

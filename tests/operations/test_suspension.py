@@ -11,7 +11,8 @@ from bramley.model.commands import CommandState
 from bramley.model.enrollments import EnrollmentKey, Purpose
 from bramley.model.events import EventKind
 from bramley.model.lineages import RevocationReason, Version, VersionState
-from bramley.operations import devices, enrolling, identities, records, suspension
+from bramley.operations import devices, identities, records, suspension
+from bramley.operations.enrollment_profiles import new_challenge
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.live import Live
 from bramley.pki import certificates, keys
@@ -86,7 +87,7 @@ async def test_no_way_leads_from_a_suspended_identity_to_a_new_one(
     """Neither its signature, nor a challenge of a renewal that it fetched before."""
     signer = await _signer(live, device_keys[0])
     renewal = await identities.renew(live, UDID, actor="test")
-    issued = enrolling.new_challenge(device, Purpose.RENEW, live.installation.clock.now(), timedelta(days=1))
+    issued = new_challenge(device, Purpose.RENEW, live.installation.clock.now(), timedelta(days=1))
     await live.installation.store.run(lambda tx: tx.challenges.add(issued.challenge))
     name = f"{signer[0].serial_number:x}" if by_serial else UDID
     await suspension.suspend(live.installation, name, reason="lost", actor="test")

@@ -10,7 +10,7 @@ import pytest
 
 from bramley.model.enrollments import EnrollmentKey
 from bramley.pki import certificates
-from bramley.profiles.enrollment import EnrollmentProfileSettings, enrollment_profile
+from bramley.profiles.enrollment import EnrollmentProfileSettings, enrollment_profile, scep_identity
 from bramley.profiles.errors import BadPayload
 
 from .kit import Signing
@@ -26,14 +26,17 @@ SETTINGS = EnrollmentProfileSettings(
 def made(signing: Signing, settings: EnrollmentProfileSettings = SETTINGS, **changes: Any) -> dict[str, Any]:
     """The profile as plistlib reads it."""
     given: dict[str, Any] = {
-        "enrollment_key": EnrollmentKey("key-1"),
-        "scep_url": "https://mdm.orchard.example/scep",
+        "url": "https://mdm.orchard.example/scep",
         "challenge_id": "challenge-1",
         "challenge": "once only",
         "common_name": "key-1",
-        "anchors": (signing.root, signing.ca),
+        **changes,
     }
-    profile: dict[str, Any] = plistlib.loads(enrollment_profile(settings, **{**given, **changes}).to_bytes())
+    key, anchors = EnrollmentKey(given.pop("enrollment_key", "key-1")), given.pop("anchors", (signing.root, signing.ca))
+    identity = scep_identity(settings, key, **given)
+    profile: dict[str, Any] = plistlib.loads(
+        enrollment_profile(settings, enrollment_key=key, identity=identity, anchors=anchors).to_bytes()
+    )
     return profile
 
 
@@ -94,6 +97,6 @@ def test_an_anchor_that_stays_keeps_its_uuid_when_another_comes(signing: Signing
 
 def test_nothing_travels_in_clear(signing: Signing) -> None:
     with pytest.raises(BadPayload, match="SCEP"):
-        made(signing, scep_url="http://mdm.orchard.example/scep")
+        made(signing, url="http://mdm.orchard.example/scep")
     with pytest.raises(BadPayload, match="MDM"):
         made(signing, replace(SETTINGS, base_url="http://mdm.orchard.example"))

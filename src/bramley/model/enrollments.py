@@ -37,7 +37,8 @@ class Enrollment:
 
     `push_token` and `push_magic` come from TokenUpdate, `topic` from Authenticate. `unlock_token` and `bootstrap_token` are
     sealed. `token_updated_at` is the latest TokenUpdate; `push_stopped_at` is when APNs called the token dead: nothing is
-    pushed until a later TokenUpdate.
+    pushed until a later TokenUpdate. `invariants` names what is peculiar in the enrollment profile that it installed, and may not
+    change in a replacement (its URLs, its identifiers): empty for the usual one.
     """
 
     key: EnrollmentKey
@@ -68,6 +69,7 @@ class Enrollment:
     enrolled_at: datetime | None = None
     last_seen_at: datetime | None = None
     last_push_at: datetime | None = None
+    invariants: str = ""
 
 
 @dataclass(frozen=True, slots=True)

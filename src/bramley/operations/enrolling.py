@@ -4,24 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bramley.model import ids
-from bramley.model.enrollments import Challenge, Enrollment, EnrollmentKey, EnrollmentLink, EnrollmentState, Purpose
+from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentLink, EnrollmentState, Purpose
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
-from bramley.operations import records
+from bramley.operations import enrollment_profiles, records
+from bramley.operations.enrollment_profiles import Recipient
 from bramley.operations.errors import Invalid, LinkUnusable, NotFound, NotReady
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live, Snapshot
-from bramley.pki.scep import challenge as challenges
-from bramley.profiles.enrollment import EnrollmentProfileSettings, enrollment_profile
-from bramley.profiles.sign import sign
 from bramley.storage.protocols import Tx
-
-IDENTIFIER_PREFIX = "bramley"
-"""Begins every PayloadIdentifier, and may never change: a later profile takes the place of an earlier one by it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +68,6 @@ async def profile_for_link(live: Live, token: str) -> bytes:
     installation, snapshot = live.installation, live.current()
     now = installation.clock.now()
     key = EnrollmentKey(ids.fresh(now))
-    issued = new_challenge(key, Purpose.ENROLL, now, timedelta(hours=installation.settings.scep.challenge_hours))
 
     def find(tx: Tx) -> EnrollmentLink:
         link = tx.links.by_hash(link_digest(token))
@@ -85,45 +79,17 @@ async def profile_for_link(live: Live, token: str) -> bytes:
     # Whoever guesses does not get as far as the one writer.
     named = (await installation.store.read(find)).topic
     topic = topic_to_enroll_under(snapshot, named)
+    recipient = Recipient(key, Purpose.ENROLL, topic)
+    life = timedelta(hours=installation.settings.scep.challenge_hours)
+    delivery = await enrollment_profiles.prepare(installation, snapshot, recipient, life, now)
 
-    def begin(tx: Tx) -> None:
+    def begin(tx: Tx) -> bytes:
         link = find(tx)
         tx.enrollments.add(Enrollment(key, EnrollmentState.PENDING, now, now, link_id=link.id, topic=topic))
-        tx.challenges.add(issued.challenge)
         tx.events.append(Event(now, EventKind.PROFILE_FETCHED, "device:", key, detail={"link": link.id}))
+        return delivery.record(tx)
 
-    await installation.store.run(begin)
-    return signed_profile(installation, snapshot, issued, topic, now)
-
-
-@dataclass(frozen=True, slots=True)
-class NewChallenge:
-    """A challenge with its secret, which goes into a profile and nowhere else."""
-
-    challenge: Challenge
-    secret: str = field(repr=False)
-
-
-def new_challenge(key: EnrollmentKey, purpose: Purpose, now: datetime, life: timedelta) -> NewChallenge:
-    """A one-time challenge for this enrollment and purpose; nothing is stored yet."""
-    secret = challenges.new_secret()
-    return NewChallenge(Challenge(ids.fresh(now), challenges.digest(secret), key, purpose, now, now + life), secret)
-
-
-def signed_profile(installation: Installation, snapshot: Snapshot, issued: NewChallenge, topic: str, now: datetime) -> bytes:
-    """The enrollment profile of the challenge's enrollment, signed by the profile signer (DER CMS)."""
-    organization, key = installation.settings.organization, issued.challenge.enrollment_key
-    profile = enrollment_profile(
-        EnrollmentProfileSettings(organization, installation.url, topic, IDENTIFIER_PREFIX),
-        enrollment_key=key,
-        scep_url=f"{installation.url}/scep",
-        challenge_id=issued.challenge.id,
-        challenge=issued.secret,
-        common_name=key,
-        anchors=[snapshot.authorities.root.authority.certificate],
-    )
-    signer = snapshot.signer
-    return sign(profile.to_bytes(), certificate=signer.certificate, key=signer.key, chain=signer.chain, now=now)
+    return await installation.store.run(begin)
 
 
 def require_usable(link: EnrollmentLink, now: datetime) -> None:

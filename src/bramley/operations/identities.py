@@ -19,7 +19,8 @@ from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import RevocationReason, Version, VersionState
-from bramley.operations import certificates, commands, devices, enrolling, records
+from bramley.operations import certificates, commands, devices, enrolling, enrollment_profiles, records
+from bramley.operations.enrollment_profiles import Recipient
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live
@@ -52,18 +53,17 @@ async def renew(live: Live, device: str, *, actor: str) -> Command:
     enrollment = await installation.store.read(lambda tx: _renewable(tx, device))
     topic = enrollment.topic or enrolling.topic_to_enroll_under(snapshot)
     life = timedelta(days=installation.settings.scep.renewal_challenge_days)
-    issued = enrolling.new_challenge(enrollment.key, Purpose.RENEW, now, life)
-    profile = enrolling.signed_profile(installation, snapshot, issued, topic, now)
+    recipient = Recipient(enrollment.key, Purpose.RENEW, topic, enrollment.invariants)
+    delivery = await enrollment_profiles.prepare(installation, snapshot, recipient, life, now)
 
     def start(tx: Tx) -> Command:
         current = _renewable(tx, enrollment.key)
         withdraw_renewals(tx, current.key, now)
-        tx.challenges.add(issued.challenge)
         command = commands.queue(
             tx,
             installation.sealer,
             current,
-            InstallProfile(profile),
+            InstallProfile(delivery.record(tx)),
             actor=actor,
             now=now,
             job_on_answer=RENEWAL_ANSWERED,

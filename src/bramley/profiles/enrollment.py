@@ -1,7 +1,7 @@
-"""The enrollment profile: trust, an identity by SCEP, and management, in one profile.
+"""The enrollment profile: trust, an identity, and management, in one profile.
 
 A replacement updates payloads whose PayloadIdentifier and PayloadUUID stay, and installs the others. So everything that is to
-stay has UUIDs derived from the enrollment, while the SCEP payload's changes with its challenge: a renewal has the device get
+stay has UUIDs derived from the enrollment, while the identity payload's changes with each delivery: a renewal has the device get
 a new certificate, and the MDM payload, itself unchanged but for IdentityCertificateUUID, goes on with it.
 """
 
@@ -53,40 +53,45 @@ class EnrollmentProfileSettings:
     bootstrap_token: bool = True
 
 
-def enrollment_profile(
-    settings: EnrollmentProfileSettings,
-    *,
-    enrollment_key: EnrollmentKey,
-    scep_url: str,
-    challenge_id: str,
-    challenge: str,
-    common_name: str,
-    anchors: Sequence[x509.Certificate] = (),
-) -> Profile:
-    """The profile that enrolls a device, or renews the identity of an enrolled one.
+def scep_identity(
+    settings: EnrollmentProfileSettings, key: EnrollmentKey, *, url: str, challenge_id: str, challenge: str, common_name: str
+) -> SCEPPayload:
+    """The payload by which a device fetches its identity. `challenge` is the one-time secret, and `challenge_id` its name.
 
-    The same `enrollment_key` gives the same UUIDs, but for the SCEP payload, whose UUID follows `challenge_id`. `challenge`
-    is the one-time secret; `common_name` becomes the CN of the requested subject. `anchors` are the CA certificates to
-    install: self-signed ones as trusted roots, others as intermediates. Raises BadPayload.
+    `common_name` becomes the CN of the requested subject. Raises BadPayload.
     """
-    if not scep_url.startswith("https://"):
-        raise BadPayload(f"Expected an https URL for SCEP; {scep_url} came.", advice="The challenge would travel in clear.")
-    prefix = settings.identifier_prefix
-    scep = SCEPPayload(
-        identifier=f"{prefix}.scep",
-        uuid=_uuid(enrollment_key, "scep", challenge_id),
+    if not url.startswith("https://"):
+        raise BadPayload(f"Expected an https URL for SCEP; {url} came.", advice="The challenge would travel in clear.")
+    return SCEPPayload(
+        identifier=f"{settings.identifier_prefix}.scep",
+        uuid=derived_uuid(key, "scep", challenge_id),
         display_name="Device identity",
-        url=scep_url,
+        url=url,
         challenge=challenge,
         subject=((("O", settings.organization),), (("CN", common_name),)),
         name=f"{settings.organization} device identity",
     )
+
+
+def enrollment_profile(
+    settings: EnrollmentProfileSettings,
+    *,
+    enrollment_key: EnrollmentKey,
+    identity: Payload,
+    anchors: Sequence[x509.Certificate] = (),
+) -> Profile:
+    """The profile that enrolls a device, or renews the identity of an enrolled one.
+
+    The same `enrollment_key` gives the same UUIDs. `identity` brings the identity that the MDM payload goes by. `anchors` are
+    the CA certificates to install: self-signed ones as trusted roots, others as intermediates. Raises BadPayload.
+    """
+    prefix = settings.identifier_prefix
     base = settings.base_url.rstrip("/")
     mdm = MDMPayload(
         identifier=f"{prefix}.mdm",
-        uuid=_uuid(enrollment_key, "mdm"),
+        uuid=derived_uuid(enrollment_key, "mdm"),
         display_name=settings.display_name,
-        identity_uuid=scep.uuid,
+        identity_uuid=identity.uuid,
         topic=settings.topic,
         server_url=f"{base}{CONNECT_PATH}",
         check_in_url=f"{base}{CHECK_IN_PATH}",
@@ -98,11 +103,11 @@ def enrollment_profile(
     )
     return Profile(
         identifier=f"{prefix}.enrollment",
-        uuid=_uuid(enrollment_key, "profile"),
+        uuid=derived_uuid(enrollment_key, "profile"),
         display_name=settings.display_name,
         organization=settings.organization,
         description=f"Lets {settings.organization} manage this device.",
-        payloads=(*(_anchor(prefix, enrollment_key, anchor) for anchor in anchors), scep, mdm),
+        payloads=(*(_anchor(prefix, enrollment_key, anchor) for anchor in anchors), identity, mdm),
         scope=Scope.SYSTEM,
     )
 
@@ -113,12 +118,12 @@ def _anchor(prefix: str, key: EnrollmentKey, certificate: x509.Certificate) -> P
     kind = RootCertificatePayload if certificate.subject == certificate.issuer else CertificatePayload
     return kind(
         identifier=f"{prefix}.ca.{sha256[:16]}",
-        uuid=_uuid(key, "ca", sha256),
+        uuid=derived_uuid(key, "ca", sha256),
         display_name=names.text(certificate.subject),
         certificate=certificates.der(certificate),
     )
 
 
-def _uuid(key: EnrollmentKey, *parts: str) -> str:
+def derived_uuid(key: EnrollmentKey, *parts: str) -> str:
     """A version 5 UUID (RFC 9562 5.5) of these parts, none of which may hold a slash."""
     return str(uuid5(_NAMESPACE, "/".join((key, *parts)))).upper()

@@ -149,6 +149,7 @@ enrollments = sa.Table(
     sa.Column("enrolled_at", UTCTime),
     sa.Column("last_seen_at", UTCTime),
     sa.Column("last_push_at", UTCTime),
+    sa.Column("invariants", sa.Text, nullable=False, server_default=""),
     among("state", EnrollmentState, name="enrollments_state_known"),
 )
 LIVING = sa.text("id IS NOT NULL AND state <> 'checked-out'")

@@ -13,6 +13,7 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("versions", sa.Column("revoked_for", sa.Text))
+    op.add_column("enrollments", sa.Column("invariants", sa.Text, nullable=False, server_default=""))
     revoked = sa.text("state IN ('revoked', 'suspended')")
     op.create_index("versions_revoked", "versions", ["issuer_version"], sqlite_where=revoked, postgresql_where=revoked)
     op.create_table(
