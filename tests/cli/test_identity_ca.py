@@ -129,3 +129,20 @@ def test_an_archive_with_its_password(ca: Run, snapshot: Callable[[], list[int]]
     done = ca("import", "ca.p12", "--password-file", "password", "--use-after", "2w")
     assert (done.code, "CN=Cider Devices, until" in done.out) == (0, True)
     assert "pommace" not in done.out + done.err
+
+
+def test_the_root_is_taken_offline_lent_and_brought_back(ca: Run, tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("correct horse battery\n")
+    named = ("root-key.pem", "--password-file", password)
+    assert ca("root", "take-offline", *named, "--yes").code == 0
+    assert Path("root-key.pem").stat().st_mode & 0o777 == 0o600
+    assert [each["key_here"] for each in ca("status", "--json").json if each["kind"] == "root-ca"] == [False]
+    refused = ca("rollover", "--new-key")
+    assert (refused.code, "--root-key" in refused.err) == (2, True)
+    assert ca("root", "take-offline", "again.pem", "--password-file", password, "--yes").code == 2
+    assert not Path("again.pem").exists()
+    lent = ("--root-key", "root-key.pem", "--root-password-file", password)
+    assert ca("rollover", "--new-key", *lent, "--json").json["stage"] == "prepared"
+    assert ca("root", "bring-back", *named).code == 0
+    assert [each["key_here"] for each in ca("status", "--json").json if each["kind"] == "root-ca"] == [True]

@@ -81,6 +81,20 @@ async def test_a_version_comes_back_as_it_was(store: Store) -> None:
     assert [each.number for each in await store.read(lambda tx: tx.lineages.versions(of.id))] == [1, 2]
 
 
+async def test_a_deleted_key_is_named_by_no_version(store: Store) -> None:
+    of, key, other = lineage(), *(SealedKey(KeyID(f"key {n}"), "root-ca", "rsa-2048", b"sealed", NOW) for n in "12")
+    first, second = version(of, key_id=key.id), version(of, 2, key_id=other.id)
+    await store_all(store, of, key, other, first, second)
+    assert await store.run(lambda tx: tx.keys.delete(key.id))
+    assert not await store.run(lambda tx: tx.keys.delete(key.id))
+    assert await store.read(lambda tx: tx.keys.get(key.id)) is None
+    assert await store.read(lambda tx: tx.lineages.version(first.id)) == replace(first, key_id=None)
+    assert await store.read(lambda tx: tx.lineages.version(second.id)) == second
+    await store_all(store, key)
+    await store.run(lambda tx: tx.lineages.update_version(first))
+    assert await store.read(lambda tx: tx.lineages.version(first.id)) == first
+
+
 async def test_a_certificate_is_stored_once(store: Store) -> None:
     of = lineage()
     await store_all(store, of, version(of))

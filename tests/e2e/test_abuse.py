@@ -99,7 +99,7 @@ async def site(tmp_path: Path, push_key: keys.PrivateKey) -> AsyncGenerator[Site
     await importing.import_pair(installation, certificate, push_key, actor="test")
     live = await Live.start(installation)
     tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    tls.load_verify_locations(cadata=certificates.der(live.current().authorities.root.authority.certificate))
+    tls.load_verify_locations(cadata=certificates.der(live.current().authorities.root.certificate))
     environment = {
         "BRAMLEY_DATA": str(settings.data),
         "BRAMLEY_LISTEN_HOST": "127.0.0.1",

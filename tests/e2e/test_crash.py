@@ -114,7 +114,7 @@ async def _stage(folder: Path, database: str) -> AsyncGenerator[tuple[Installati
 
 
 async def _device(installation: Installation, apns: APNs, number: int, start: float) -> SimulatedDevice:
-    root = (await Live.start(installation)).current().authorities.root.authority.certificate
+    root = (await Live.start(installation)).current().authorities.root.certificate
     chance = random.Random(number)
     behaviour = Behaviour(
         style=(SignatureStyle.APPLE, SignatureStyle.DER)[number % 2],

@@ -85,7 +85,7 @@ async def site(tmp_path: Path, database: str, push_key: keys.PrivateKey) -> Asyn
         stack.push_async_callback(installation.store.close)
         certificate = SandboxAppleCA.make(clock.now()).issue_push_certificate(push_key.public_key(), topic=TOPIC, now=clock.now())
         await importing.import_pair(installation, certificate, push_key, actor="test")
-        root = (await Live.start(installation)).current().authorities.root.authority.certificate
+        root = (await Live.start(installation)).current().authorities.root.certificate
         tls = ssl.create_default_context(cadata=certificates.der(root))
         doors = []
         for port in ports:

@@ -110,7 +110,7 @@ async def test_openssl_hears_of_each_change_at_once_from_both_servers(stage: Sta
         tmp_path / "relying", (stage.installation.url, f"https://localhost:{second.main.port}" if second.main else "")
     )
     relying.folder.mkdir()
-    root, ca = (certificates.pem(each.authority.certificate) for each in (held.root, held.identity))
+    root, ca = (certificates.pem(each) for each in (held.root.certificate, held.identity.authority.certificate))
     files = {"root": root, "ca": ca, "anchors": root + ca, "device": certificates.pem(certificate)}
     for name, content in files.items():
         (relying.folder / name).write_bytes(content)

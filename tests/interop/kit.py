@@ -98,7 +98,7 @@ class Server:
     async def start(cls, service: Service, folder: Path) -> Server:
         authorities = service.live.current().authorities
         server = cls(service, folder / "root.pem", folder / "ca.pem")
-        server.root.write_bytes(certificates.pem(authorities.root.authority.certificate))
+        server.root.write_bytes(certificates.pem(authorities.root.certificate))
         server.ca.write_bytes(certificates.pem(authorities.identity.authority.certificate))
         return server
 

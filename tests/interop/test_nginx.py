@@ -122,7 +122,7 @@ class Behind:
         created = await enrolling.create_link(
             live.installation, label="", uses=1, expires_in=timedelta(hours=1), udid=None, actor="test"
         )
-        root = live.current().authorities.root.authority.certificate
+        root = live.current().authorities.root.certificate
         behaviour = Behaviour(
             style=style, anchors=(root, self.public.ca.certificate), patience=Patience(whole=10, refusals=1, pause=0.05)
         )

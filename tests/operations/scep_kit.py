@@ -39,7 +39,7 @@ async def give_elliptic_ca(installation: Installation) -> None:
     def change(tx: Tx) -> None:
         root = authorities.load(tx, sealer).root
         subject = names.make("Elliptic Identity CA")
-        certificate = issue(root.authority, profiles.IDENTITY_CA, key.public_key(), subject=subject, now=now)
+        certificate = issue(root.authority(), profiles.IDENTITY_CA, key.public_key(), subject=subject, now=now)
         lineage = records.lineage(tx, Kind.IDENTITY_CA, authorities.NAME, Policy(), now=now)
         key_id = vault.keep(tx, sealer, key, Kind.IDENTITY_CA, now=now, actor="test")
         version = records.record(

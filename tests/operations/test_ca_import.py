@@ -281,7 +281,7 @@ class TestWhatIsHere:
             await bring(live, certificates.pem(twin), pem(key("twin")))
 
     async def test_a_key_that_has_another_use(self, live: Live) -> None:
-        root = live.current().authorities.root.authority
+        root = live.current().authorities.root.authority()
         again = Making("Again", root.key.public_key()).signed(root.key, "Again")
         with pytest.raises(BramleyError, match="that of another authority"):
             await bring(live, certificates.pem(again), pem(root.key))

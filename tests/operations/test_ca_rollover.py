@@ -247,7 +247,7 @@ async def test_the_same_key_after_the_former_certificate_has_ended(live: Live, c
 
 
 async def test_the_same_key_makes_no_sense_where_it_would_not_last_longer(live: Live, clock: SetClock) -> None:
-    root = live.current().authorities.root.authority.certificate
+    root = live.current().authorities.root.certificate
     clock.moment = root.not_valid_after_utc - 5 * YEAR
     await begin(live)
     await until_used(live, clock)

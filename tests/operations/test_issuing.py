@@ -51,7 +51,7 @@ async def test_a_fresh_challenge_gets_an_identity_that_is_recorded_and_bound(liv
 
     key = issued.challenge.enrollment_key
     assert text(certificate.subject) == f"CN={key},O=Bramley"
-    root = live.current().authorities.root.authority.certificate
+    root = live.current().authorities.root.certificate
     identity_ca = live.current().authorities.identity.authority.certificate
     chains.verify(
         certificate,

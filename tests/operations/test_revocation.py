@@ -152,7 +152,7 @@ def another_ca(tx: Tx, installation: Installation, *, same_key: bool) -> Version
     assert present is not None
     key = held.identity.authority.key if same_key else keys.generate(keys.KeyAlgorithm.P_256)
     subject = held.identity.authority.certificate.subject if same_key else names.make("Identity CA 2")
-    certificate = issue(held.root.authority, profiles.IDENTITY_CA, key.public_key(), subject=subject, now=now)
+    certificate = issue(held.root.authority(), profiles.IDENTITY_CA, key.public_key(), subject=subject, now=now)
     lineage = tx.lineages.get(present.lineage_id)
     assert lineage is not None
     key_id = vault.keep(tx, installation.sealer, key, Kind.IDENTITY_CA, now=now, actor="test")

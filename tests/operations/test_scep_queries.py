@@ -48,7 +48,7 @@ async def test_a_device_gets_the_certificates_of_its_own_lineage(live: Live, dev
 
 async def test_and_no_other(live: Live, device_keys: Keys) -> None:
     device, other = await holding(live, device_keys[0]), await holding(live, device_keys[1])
-    root = live.current().authorities.root.authority.certificate
+    root = live.current().authorities.root.certificate
     ca = live.current().authorities.identity.authority.certificate
     unknown = authority.self_signed(profiles.ROOT_CA, device_keys[2], names.make("elsewhere"), now=live.installation.clock.now())
     for named in (other.certificate, root, ca, unknown):
@@ -98,7 +98,7 @@ class TestCRL:
 
     async def test_of_what_we_did_not_issue_is_not_found(self, live: Live, device_keys: Keys) -> None:
         device = await holding(live, device_keys[0])
-        root = live.current().authorities.root.authority.certificate  # issued by itself, which is on no record
+        root = live.current().authorities.root.certificate  # issued by itself, which is on no record
         now = live.installation.clock.now()
         elsewhere = authority.self_signed(profiles.ROOT_CA, device_keys[2], names.make("elsewhere"), now=now)
         for named in (root, elsewhere):

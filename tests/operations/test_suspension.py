@@ -167,7 +167,7 @@ async def test_what_has_ended_or_lost_its_enrollment_does_not_come_back(
 
 
 async def test_what_cannot_be_meant_changes_nothing(live: Live, device: EnrollmentKey) -> None:
-    root = live.current().authorities.root.authority.certificate
+    root = live.current().authorities.root.certificate
     for name, error in (("nobody", NotFound), (f"{root.serial_number:x}", Conflict)):
         with pytest.raises(error):
             await suspension.suspend(live.installation, name, reason="", actor="test")

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from bramley.cli import identity_ca, identity_ca_rollover, identity_list
+from bramley.cli import identity_ca, identity_ca_rollover, identity_ca_root, identity_list
 from bramley.cli.session import ACTOR, Session
 from bramley.cli.verbs import DryRunOption, Verb, YesOption, noun
 from bramley.model.commands import Command
@@ -20,6 +20,7 @@ app = noun("Device identities: list, renew, suspend, revoke, rescue; and the CA 
 identity_list.register(app)
 ca = noun("The CA that issues device identities.")
 identity_ca.register(ca)
+identity_ca_root.register(ca)
 identity_ca_rollover.register(ca)
 app.add_typer(ca, name="ca")
 

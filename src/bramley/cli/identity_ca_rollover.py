@@ -15,6 +15,7 @@ from bramley.cli.verbs import DryRunOption, Verb
 from bramley.errors import BadInput
 from bramley.model.lineages import Version
 from bramley.operations import ca_import, ca_plan, ca_rollover
+from bramley.operations import root_key as root_keys
 from bramley.operations.ca_import import Import, Request
 from bramley.operations.ca_plan import Mode, Rollover
 from bramley.operations.installation import Installation
@@ -50,6 +51,12 @@ def rollover(
         KeyAlgorithm | None, typer.Option(help="Of a new key; by default as in force. An elliptic one is served by an RA.")
     ] = None,
     use_after: UseAfterOption = None,
+    root_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The root's private key, where it is offline; it is used and not kept.")
+    ] = None,
+    root_password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file whose first line is its password.")
+    ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Replace the identity CA while devices go on; without an option, show how far that is.
@@ -60,8 +67,10 @@ def rollover(
     session = Session(ctx)
     if same_key + new_key + cancel > 1:
         raise BadInput("--same-key, --new-key and --cancel exclude each other.")
-    if not (same_key or new_key) and (algorithm or use_after):
-        raise BadInput("--algorithm and --use-after go with --new-key, and --use-after with --same-key.")
+    if not (same_key or new_key) and (algorithm or use_after or root_key):
+        raise BadInput("--algorithm goes with --new-key; --use-after and --root-key with --new-key or --same-key.")
+    exported = read_file(root_key, "root's key", most=LARGEST) if root_key else None
+    password = read_password(root_password_file)
     if not (same_key or new_key or cancel):
         _show(session, session.run(ca_plan.standing), dry_run=dry_run)
         return
@@ -71,7 +80,8 @@ def rollover(
         if cancel:
             return await ca_rollover.cancel(installation, actor=ACTOR)
         after = use_after or timedelta()
-        return await ca_rollover.begin(installation, mode, algorithm=algorithm, use_after=after, actor=ACTOR)
+        lent = await root_keys.lent(installation, exported, password) if exported else None
+        return await ca_rollover.begin(installation, mode, algorithm=algorithm, use_after=after, root_key=lent, actor=ACTOR)
 
     _show(session, session.run(act, dry_run=dry_run), dry_run=dry_run)
 

@@ -13,7 +13,7 @@ from bramley.mdm.commands import DeviceInformation, InstallProfile, RemoveProfil
 from bramley.mdm.errors import BadMessage
 from bramley.mdm.plist import Writable
 from bramley.model.commands import CommandUUID
-from bramley.operations.enrolling import IDENTIFIER_PREFIX
+from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
 
 ENROLLMENT_PROFILE = f"{IDENTIFIER_PREFIX}.enrollment"
 """PayloadIdentifier of the profile that an enrollment hangs on."""

@@ -31,6 +31,8 @@ class EventKind(StrEnum):
     CERTIFICATE_REVOKED = "certificate:version:revoked"
     CRL_PUBLISHED = "authority:crl:published"
     RENEWAL_STARTED = "certificate:renewal:started"
+    ROOT_KEY_OFFLINE = "authority:root-key:offline"
+    ROOT_KEY_BACK = "authority:root-key:back"
     CA_ROLLOVER_DUE = "authority:rollover:due"
     PLAN_STARTED = "plan:replacement:started"
     PLAN_STEP_TAKEN = "plan:step:taken"

@@ -5,7 +5,7 @@ While the identity CA is rolled over there are several of it: one issues, and th
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography import x509
@@ -49,14 +49,33 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True)
+class Root:
+    """The root that is above the others. `key` is None where it is kept offline: then nothing new can be put under it here."""
+
+    certificate: x509.Certificate
+    version: VersionID
+    key: keys.PrivateKey | None = field(repr=False)
+
+    def authority(self, lent: keys.PrivateKey | None = None) -> Authority:
+        """Able to sign, with its key or the one `lent`. NotReady without either, BadCertificate where that is another's."""
+        key = lent or self.key
+        if key is None:
+            raise NotReady(
+                "The private key of the root is not here: it was taken offline.",
+                advice="Give its file (--root-key), or bring it back by `bramley identity ca root bring-back FILE`.",
+            )
+        return Authority(self.certificate, key)
+
+
+@dataclass(frozen=True, slots=True)
 class Authorities:
-    """The four authorities, keys open.
+    """The four authorities, keys open; that of the root may be offline.
 
     `identity` issues identities; `trusted_identities` are all identity CAs whose identities are believed, the issuing one first,
     then newest first. `next_identity` is the one that is prepared to issue after it, if any.
     """
 
-    root: Held
+    root: Root
     identity: Held
     https: Held
     signer: Held
@@ -83,16 +102,26 @@ def create(tx: Tx, sealer: Sealer, *, organization: str, now: datetime) -> Autho
         held[kind] = _record(tx, sealer, kind, authority, root.version, now)
     records.touch(tx)
     identity = held[Kind.IDENTITY_CA]
-    return Authorities(root, identity, held[Kind.HTTPS_CA], held[Kind.SIGNER_CA], (identity,))
+    at_the_top = Root(root.authority.certificate, root.version, root.authority.key)
+    return Authorities(at_the_top, identity, held[Kind.HTTPS_CA], held[Kind.SIGNER_CA], (identity,))
 
 
 def load(tx: Tx, sealer: Sealer) -> Authorities:
     """The active authorities with their keys. NotReady where one is missing, SealError where its key cannot be opened."""
-    root, identity, https, signer = (_load(tx, sealer, kind) for kind in (Kind.ROOT_CA, *(kind for kind, *_ in _UNDER_ROOT)))
+    identity, https, signer = (_held(tx, sealer, _in_force(tx, kind)) for kind, *_ in _UNDER_ROOT)
     others = [version for version in identity_versions(tx) if version.id != identity.version]
     believed = (identity, *(_held(tx, sealer, version) for version in others if version.state in BELIEVED))
     ahead = [version.certificate for version in others if version.state in _AHEAD and version.certificate]
-    return Authorities(root, identity, https, signer, believed, certificates.load(ahead[0]) if ahead else None)
+    return Authorities(load_root(tx, sealer), identity, https, signer, believed, certificates.load(ahead[0]) if ahead else None)
+
+
+def load_root(tx: Tx, sealer: Sealer) -> Root:
+    """The root, with its key where that is here."""
+    version = _in_force(tx, Kind.ROOT_CA)
+    if version.certificate is None:
+        raise NotReady(f"The root {version.id} lacks its certificate.", advice="Restore a backup.")
+    key = None if version.key_id is None else vault.take(tx, sealer, version.key_id)
+    return Root(certificates.load(version.certificate), version.id, key)
 
 
 def identity_versions(tx: Tx) -> list[Version]:
@@ -130,11 +159,11 @@ def _record(tx: Tx, sealer: Sealer, kind: Kind, authority: Authority, issuer: Ve
     return Held(authority, version.id)
 
 
-def _load(tx: Tx, sealer: Sealer, kind: Kind) -> Held:
+def _in_force(tx: Tx, kind: Kind) -> Version:
     version = records.active(tx, kind, NAME)
     if version is None:
         raise NotReady(f"This installation has no {kind}.", advice="Restore a backup; nothing can be issued without it.")
-    return _held(tx, sealer, version)
+    return version
 
 
 def _held(tx: Tx, sealer: Sealer, version: Version) -> Held:

@@ -154,8 +154,8 @@ def _require_new(tx: Tx, installation: Installation, bundle: Bundle) -> None:
             advice="Have the new one issued under another name.",
         )
     held = authorities.load(tx, installation.sealer)
-    others = (held.root, held.https, held.signer)
-    if any(certificates.matches(each.authority.certificate, bundle.key.public_key()) for each in others):
+    others = (held.root.certificate, held.https.authority.certificate, held.signer.authority.certificate)
+    if any(certificates.matches(each, bundle.key.public_key()) for each in others):
         raise Invalid(
             "Its key is that of another authority of this installation.",
             advice="Each authority has a key of its own: make a new one.",

@@ -27,13 +27,15 @@ async def begin(
     *,
     algorithm: keys.KeyAlgorithm | None = None,
     use_after: timedelta = timedelta(),
+    root_key: keys.PrivateKey | None = None,
     actor: str,
 ) -> Rollover:
     """Makes the next identity CA under our root, and the plan by which it takes over.
 
     With the same key it has the same name, and lives longer: identities chain to either. A new key, of the algorithm in force
     where none is named, comes with a name of its own. `use_after` keeps it prepared for so long at least, for clients that ask
-    for the next CA (GetNextCACert). Conflict where that makes no sense, or another rollover is not as far as using its new CA.
+    for the next CA (GetNextCACert). `root_key` is lent for this where the root's own is offline. Conflict where that makes no
+    sense, or another rollover is not as far as using its new CA; NotReady without the root's key.
     """
     if mode is Mode.SAME_KEY and algorithm is not None:
         raise Conflict("The same key has the algorithm that it has.", advice="Choose an algorithm for a new key only.")
@@ -53,7 +55,8 @@ async def begin(
         if fresh is not None:
             key, subject = fresh, authorities.next_name(tx, installation.settings.organization)
             key_id = vault.keep(tx, installation.sealer, key, Kind.IDENTITY_CA, now=now, actor=actor)
-        certificate = issue(held.root.authority, profile, key.public_key(), subject=subject, now=now, lifetime=lifetime)
+        root = held.root.authority(root_key)
+        certificate = issue(root, profile, key.public_key(), subject=subject, now=now, lifetime=lifetime)
         end = certificate.not_valid_after_utc
         if fresh is None and end <= old.certificate.not_valid_after_utc:
             raise Conflict(

@@ -98,7 +98,7 @@ def signed(
         settings,
         enrollment_key=recipient.key,
         identity=identity,
-        anchors=[snapshot.authorities.root.authority.certificate],
+        anchors=[snapshot.authorities.root.certificate],
     )
     signer = snapshot.signer
     return sign(profile.to_bytes(), certificate=signer.certificate, key=signer.key, chain=signer.chain, now=now)

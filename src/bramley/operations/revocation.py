@@ -42,13 +42,14 @@ class _Draft:
     revoked: Sequence[Revoked]
 
 
-async def current(installation: Installation, issuer: Issuer, *, actor: str) -> PublishedCRL:
+async def current(installation: Installation, issuer: Issuer, *, life: timedelta | None = None, actor: str) -> PublishedCRL:
     """The CRL of an issuer that has every change committed before the call; published where there is none yet.
 
-    NotReady where the issuer's key is not here, CannotIssue where it may not sign CRLs.
+    One that is published is good for so long a `life`, by default as set. Of an issuer whose key is offline, the one that it left
+    behind. NotReady where there is no key to sign one, CannotIssue where the issuer may not sign CRLs.
     """
     store, now = installation.store, installation.clock.now()
-    life = timedelta(hours=installation.settings.revocation.crl_hours)
+    life = life or timedelta(hours=installation.settings.revocation.crl_hours)
     for _ in range(_TRIES):
         draft = await store.read(lambda tx: _draft(tx, installation, issuer, now, life))
         if isinstance(draft, PublishedCRL):
@@ -96,7 +97,7 @@ def crl_reason(reason: RevocationReason | None) -> CRLReason:
 
 def _draft(tx: Tx, installation: Installation, issuer: Issuer, now: datetime, life: timedelta) -> PublishedCRL | _Draft:
     latest, mark = tx.revocations.crl(issuer.id), tx.notes.get(note_name(issuer.id))
-    if latest is not None and not due(latest, mark, now, life):
+    if latest is not None and (not due(latest, mark, now, life) or (issuer.key_id is None and now < latest.next_update)):
         return latest
     # An entry stays until it was on a CRL published after its certificate's end (RFC 5280 section 3.3): for one life more.
     revoked = [each for version in issuer.versions for each in tx.revocations.of_issuer(version, now - life)]

@@ -107,7 +107,7 @@ async def _command(stage: Stage, fleet: Sequence[SimulatedDevice], outcome: Outc
 
 def _requests(stage: Stage) -> list[Request]:
     material = stage.service.live.current()
-    root = material.authorities.root.authority.certificate
+    root = material.authorities.root.certificate
     payload = RootCertificatePayload("demo.orchard.root", "C0FFEE00-0000-4000-8000-000000000001", "Root", der(root))
     plain, wrapped = (
         Profile(identifier, f"C0FFEE00-0000-4000-8000-00000000000{n}", "Demo", "Orchard", payloads=(payload,))

@@ -76,7 +76,7 @@ class Stage:
         behaviour = Behaviour(
             style=style,
             tls_base=self.tls_base,
-            anchors=(self.service.live.current().authorities.root.authority.certificate,),
+            anchors=(self.service.live.current().authorities.root.certificate,),
             not_now_rate=not_now_rate,
             users=tuple(UserAccount.make(chance) for _ in range(users)),
             own_time=self.years_pass,

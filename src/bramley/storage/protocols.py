@@ -159,6 +159,9 @@ class Plans(Protocol):
 class Keys(Protocol):
     def add(self, key: SealedKey) -> None: ...
     def get(self, key_id: KeyID) -> SealedKey | None: ...
+    def delete(self, key_id: KeyID) -> bool:
+        """Deletes a key, so that no version names it any more; whether it was there. Looks through every version there is."""
+        ...
 
 
 class Enrollments(Protocol):

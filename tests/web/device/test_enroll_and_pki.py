@@ -57,18 +57,18 @@ async def test_a_head_request_begins_no_enrollment(world: World) -> None:
 
 async def test_the_authorities_certificates_are_there_in_both_forms(world: World) -> None:
     held = world.live.current().authorities
-    for name, authority in {
-        "root": held.root,
-        "identity-ca": held.identity,
-        "https-ca": held.https,
-        "signer-ca": held.signer,
+    for name, certificate in {
+        "root": held.root.certificate,
+        "identity-ca": held.identity.authority.certificate,
+        "https-ca": held.https.authority.certificate,
+        "signer-ca": held.signer.authority.certificate,
     }.items():
         der = await world.http.get(f"/pki/{name}.cer")
         pem = await world.http.get(f"/pki/{name}.pem")
 
         assert der.headers["content-type"] == "application/x-x509-ca-cert"
-        assert x509.load_der_x509_certificate(der.content) == authority.authority.certificate
-        assert certificates.load(pem.content) == authority.authority.certificate
+        assert x509.load_der_x509_certificate(der.content) == certificate
+        assert certificates.load(pem.content) == certificate
 
 
 @pytest.mark.parametrize("path", ["/pki/", "/pki/root", "/pki/root.key", "/pki/other.pem", "/pki/../enroll/x"])

@@ -37,6 +37,8 @@ VERSIONS_OF = SELECT_VERSION.where(VERSIONS.c.lineage_id == sa.bindparam("lineag
 
 ADD_KEY = sa.insert(schema.keys)
 KEY_BY_ID = sa.select(*columns_of(schema.keys, SealedKey)).where(schema.keys.c.id == sa.bindparam("id"))
+LET_GO_OF_KEY = sa.update(VERSIONS).where(VERSIONS.c.key_id == sa.bindparam("which")).values(key_id=None)
+DELETE_KEY = sa.delete(schema.keys).where(schema.keys.c.id == sa.bindparam("which"))
 
 ALWAYS_STORED = frozenset({"state", "turn", "reason", "changed_at"})
 PER_DEVICE = frozenset({Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY})
@@ -190,3 +192,7 @@ class SQLKeys:
     def get(self, key_id: KeyID) -> SealedKey | None:
         row = self._connection.execute(KEY_BY_ID, {"id": key_id}).one_or_none()
         return None if row is None else SealedKey(*row)
+
+    def delete(self, key_id: KeyID) -> bool:
+        self._connection.execute(LET_GO_OF_KEY, {"which": key_id})
+        return self._connection.execute(DELETE_KEY, {"which": key_id}).rowcount == 1

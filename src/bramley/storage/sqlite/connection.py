@@ -65,8 +65,13 @@ def _take_from_others(path: Path) -> None:
 
 
 def connect_to_write(path: Path) -> sqlite3.Connection:
-    """For one thread only. Every COMMIT is on disk when it returns: synchronous=FULL."""
-    raw = _connect(path, "rw", BUSY_SECONDS, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL")
+    """For one thread only. Every COMMIT is on disk when it returns: synchronous=FULL.
+
+    What is deleted is overwritten: a private key that is taken out must not stay behind in a free page.
+    """
+    raw = _connect(
+        path, "rw", BUSY_SECONDS, "PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", "PRAGMA secure_delete = ON"
+    )
     mode = raw.execute("PRAGMA journal_mode").fetchone()[0]
     if mode != "wal":
         raw.close()

@@ -12,6 +12,7 @@ from typing import Final
 from bramley.model.revocation import PublishedCRL
 from bramley.operations import issuers, revocation
 from bramley.operations.crl_due import note_name
+from bramley.operations.errors import NotReady
 from bramley.operations.installation import Installation
 from bramley.operations.issuers import Issuer
 from bramley.operations.ocsp import OCSP, Reply
@@ -78,11 +79,14 @@ class CRLs:
     async def _take(self, name: str) -> _Kept | None:
         now = self._installation.clock.now()
         found = await self._installation.store.read(issuers.read)
-        issuer = next((each for each in found if each.name == name and each.signs(now)), None)
-        if issuer is None:
+        issuer = next((each for each in found if each.name == name and now < each.not_after), None)
+        try:
+            crl = await revocation.current(self._installation, issuer, actor="server") if issuer else None
+        except NotReady:  # its key is offline, and what it left behind has ended
+            crl = None
+        if issuer is None or crl is None:
             self._kept.pop(name, None)
             return None
-        crl = await revocation.current(self._installation, issuer, actor="server")
         kept = _Kept(issuer, crl, b'"%s"' % hashlib.sha256(crl.der).hexdigest()[:32].encode())
         self._kept[name] = kept
         return kept
