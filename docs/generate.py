@@ -13,6 +13,9 @@ from types import MappingProxyType
 from typing import Any, Final, get_args
 
 from bramley.cli.program import NOUNS, PROGRAM, load
+from bramley.profiles.building import FORMS, Form
+from bramley.profiles.rules import COMMON, TOP_LEVEL, TYPES, Key
+from bramley.profiles.variables import VARIABLES
 from bramley.settings import explain
 
 REFERENCE: Final = Path(__file__).parent / "reference"
@@ -52,7 +55,28 @@ def commands() -> str:
     return "\n".join(lines)
 
 
-PARTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType({"settings": settings, "commands": commands})
+def payloads() -> str:
+    """A section for the profile itself, for what all payloads have, and for each PayloadType."""
+    lines = ["## The profile", "", *_keys(TOP_LEVEL), "## Every payload", "", *_keys(COMMON)]
+    for known in TYPES.values():
+        form = next(form for form in FORMS.values() if form.payload_type == known.name)
+        offered = ", ".join(f"{system} {span}" for system, span in known.on.items() if not span.never)
+        lines += [f"## `{known.name}`", "", f"{known.title}. {known.purpose}", ""]
+        forbidden = ", ".join(system for system, mode in known.user_enrollment.items() if mode == "forbidden")
+        unless = f" User Enrollment forbids it on {forbidden}." if forbidden else ""
+        lines += [f"From {offered} on.{unless}", "", *_keys(known.keys), *_form(form)]
+    return "\n".join(lines)
+
+
+def variables() -> str:
+    """Each variable, with what its value is."""
+    rows = [f"| `{{{{ {name} }}}}` | {_cell(what)} |" for name, what in VARIABLES.items()]
+    return "\n".join(["| variable | value |", "|---|---|", *rows])
+
+
+PARTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
+    {"settings": settings, "commands": commands, "payloads": payloads, "variables": variables}
+)
 
 
 def verbs(command: Any, path: str) -> Iterator[tuple[str, Any]]:
@@ -80,6 +104,56 @@ def _verb(path: str, command: Any, heading: str) -> list[str]:
         lines += [f"| `{_cell(_option(each))}` | {_default(each)} | {_explained(each)} |" for each in options]
         lines.append("")
     return lines
+
+
+def _keys(keys: tuple[Key, ...]) -> list[str]:
+    rows = [row for key in keys for row in _key(key, key.name)]
+    return ["| key | type | values | systems |", "|---|---|---|---|", *rows, ""]
+
+
+def _key(key: Key, path: str) -> Iterator[str]:
+    """The key's row, and those of the keys in it."""
+    inner = key.items or key
+    kind = f"{key.kind} of {inner.kind}" if key.items else str(key.kind)
+    required = ", **required**" if key.required else ""
+    yield f"| `{path}` | {kind}{required} | {_values(inner, key)} | {_systems(key)} |"
+    for each in inner.keys:
+        yield from _key(each, f"{path}{'[]' if key.items else ''}.{each.name}")
+
+
+def _values(item: Key, key: Key) -> str:
+    words = []
+    if item.one_of:
+        words.append(", ".join(f"`{_plist(each)}`" for each in item.one_of))
+    if item.least is not None:
+        words.append(f"{item.least} to {item.most}")
+    if item.form_words and not item.names:
+        words.append(item.form_words)
+    if item.names:
+        names = [f"`{name.rpartition('.')[2]}`" for name in sorted(item.names)]
+        words.append(f"names {' or '.join(names)}")
+    if key.default is not None:
+        words.append(f"default `{_plist(key.default)}`")
+    return "; ".join(words)
+
+
+def _systems(key: Key) -> str:
+    words = [f"{system} {span}" for system, span in key.on.items()]
+    words += [f"{system}: {mode} with User Enrollment" for system, mode in key.user_enrollment.items()]
+    return ", ".join(words)
+
+
+def _form(form: Form) -> list[str]:
+    """What the keys of a short name become."""
+    lines = [f"Short name: `{form.name}`", "", "| short key | becomes | default |", "|---|---|---|"]
+    for field in form.fields:
+        default = "required" if field.required else "" if field.default is None else f"`{_plist(field.default)}`"
+        lines.append(f"| `{field.name}` | `{field.path}` | {default} |")
+    return [*lines, ""]
+
+
+def _plist(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _argument(parameter: Any) -> str:

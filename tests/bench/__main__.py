@@ -9,7 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-ORDER = ("signature_check", "scep_inside", "scep_http", "storage_hotpath", "checkin", "push", "revocation", "million")
+ORDER = ("signature_check", "scep_inside", "scep_http", "storage_hotpath", "checkin", "push", "revocation", "profiles", "million")
 
 
 def main() -> int:

@@ -19,6 +19,7 @@ from bramley.model.enrollments import EnrollmentID, EnrollmentKey
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, LineageID, Policy, Version, VersionID, VersionState
 from bramley.rehearsal.outcome import Attack, Outcome
+from bramley.rehearsal.profiles import ProfilesOutcome
 from bramley.sandbox.attackers import Attempt
 from bramley.storage.protocols import CertificateRow
 from tests.cli.kit import Run, Start
@@ -53,6 +54,7 @@ def outcome(*attempts: Attempt) -> Outcome:
         pushed=2,
         renewed=1,
         revoked=1,
+        profiles=ProfilesOutcome(2, 0, 1),
         attacks=[Attack(f"attacker {n}", attempts) for n in range(4)],
         certificates=[
             certificate(Kind.DEVICE_IDENTITY, device=UDID),

@@ -66,7 +66,9 @@ class Report:
         self.output.marked(
             *verdict,
             f"{outcome.enrolled} of {outcome.devices} devices enrolled, {outcome.pushed} pushed, "
-            f"{outcome.commands_answered} commands answered, {outcome.renewed} identity renewed, {outcome.revoked} revoked, "
+            f"{outcome.commands_answered} commands answered, "
+            f"{outcome.profiles.signed_and_encrypted} profiles encrypted and signed, {outcome.renewed} identity renewed, "
+            f"{outcome.revoked} revoked, "
             f"{outcome.attacks_refused} of {ATTACKERS} attackers refused.",
         )
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bramley.cli import answers, quarantine
+from bramley.cli import answers, device_tags, quarantine
 from bramley.cli.identity_list import renewal_as_json
 from bramley.cli.requests import Wanted, build, what_it_destroys
 from bramley.cli.session import ACTOR, Session
@@ -26,6 +26,7 @@ from bramley.operations.pushing import Asked
 
 app = noun("Devices: list, show, send commands, wake, quarantine.")
 quarantine.register(app)
+device_tags.register(app)
 
 _DEVICE = typer.Argument(metavar="DEVICE", help="UDID, EnrollmentID, DEVICE:USER for a user channel, or our key.")
 

@@ -44,9 +44,9 @@ def inspect(
     data = _stdin(LARGEST) if file == _STDIN else read_file(file, "file", most=LARGEST)
     finding = look(data, password=read_password(password_file), now=now, roots=roots(session.settings()))
     if session.output.as_json:
-        session.output.json(_as_json(finding, now))
+        session.output.json(finding_as_json(finding, now))
     else:
-        _show(session.output, finding, now)
+        show_finding(session.output, finding, now)
     if finding.what in (What.UNKNOWN, What.EMPTY) or finding.any_broken:
         raise typer.Exit(1)
 
@@ -58,7 +58,8 @@ def _stdin(most: int) -> bytes:
     return data
 
 
-def _show(output: Output, finding: Finding, now: datetime) -> None:
+def show_finding(output: Output, finding: Finding, now: datetime) -> None:
+    """What was found, for people."""
     output.fields(
         finding.what,
         [
@@ -90,7 +91,8 @@ def _until(finding: Finding, now: datetime) -> str:
     return f"{text(finding.not_after)} UTC, {f'{days} days left' if days >= 0 else f'over for {-days} days'}"
 
 
-def _as_json(finding: Finding, now: datetime) -> dict[str, object]:
+def finding_as_json(finding: Finding, now: datetime) -> dict[str, object]:
+    """What was found, for machines."""
     return {
         "what": finding.what,
         "purpose": finding.purpose,
@@ -102,5 +104,5 @@ def _as_json(finding: Finding, now: datetime) -> dict[str, object]:
         "details": {name.replace(" ", "_").lower(): value for name, value in finding.details.items()},
         "warnings": list(finding.warnings),
         "broken": finding.broken,
-        "inside": [_as_json(each, now) for each in finding.inside],
+        "inside": [finding_as_json(each, now) for each in finding.inside],
     }

@@ -19,6 +19,7 @@ NOUNS = {
     "device": ("device", "Devices: list, show, send commands, wake, quarantine."),
     "enroll": ("enroll", "Bring devices in."),
     "identity": ("identity", "Device identities: list, renew, suspend, revoke, rescue; and the CA that issues them."),
+    "profile": ("profile", "Profiles: keep, assign, check; inspect and sign files."),
     "scep": ("scep", "SCEP requests that wait for a person."),
     "certs": ("certs", "Certificates: what there is, when it ends, whose turn it is."),
     "push": ("push", "The push certificate, and pushing with it."),

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from bramley.jobs import housekeeping, plans, renewal
 from bramley.jobs.housekeeping import Housekeeping
+from bramley.jobs.profiles import Profiles
 from bramley.jobs.push import Pusher
 from bramley.jobs.quarantine import Quarantines
 from bramley.jobs.reconcile import Reconciliations
@@ -17,10 +18,12 @@ from bramley.jobs.trial import Trials
 from bramley.jobs.waves import Waves
 from bramley.mdm.connect import RENEWAL_ANSWERED
 from bramley.mdm.records import RETIRE_IDENTITIES
-from bramley.mdm.token_update import PUSH
+from bramley.mdm.token_update import DELIVER_PROFILES, PUSH
 from bramley.operations.ca_plan import ADVANCE
 from bramley.operations.crl_due import PUBLISH_CRLS
 from bramley.operations.live import Live
+from bramley.operations.profiles.delivery import PROFILE_ANSWERED, PROFILES_LISTED
+from bramley.operations.profiles.keeping import FAN_OUT
 from bramley.operations.push.trial import TRIAL
 from bramley.operations.quarantine import QUARANTINE_ANSWERED
 from bramley.operations.reconcile import RECONCILE, RECONCILE_ANSWERED
@@ -30,7 +33,7 @@ from bramley.operations.wave_turns import PUSH_WAVE
 def runner(live: Live, sender: Sender) -> Runner:
     """The runner with every kind of job that Bramley has."""
     renewals, revocations, upkeep = Renewals(live), Revocations(live), Housekeeping(live)
-    reconciliations = Reconciliations(live)
+    reconciliations, profiles = Reconciliations(live), Profiles(live)
     return Runner(
         live.installation.store,
         live.installation.clock,
@@ -48,6 +51,10 @@ def runner(live: Live, sender: Sender) -> Runner:
             PUBLISH_CRLS: revocations.publish,
             REVOCATION_UPKEEP: revocations.upkeep,
             ADVANCE: plans.Plans(live),
+            DELIVER_PROFILES: profiles.deliver,
+            FAN_OUT: profiles.changed,
+            PROFILE_ANSWERED: profiles.answered,
+            PROFILES_LISTED: profiles.listed,
             housekeeping.OWN_CERTIFICATES: upkeep.own_certificates,
             housekeeping.SWEEP: upkeep.sweep,
         },

@@ -21,6 +21,9 @@ from bramley.storage.protocols import Tx
 PUSH: Final = "push"
 """The job that wakes an enrollment; its argument is `enrollment_key`."""
 
+DELIVER_PROFILES: Final = "deliver-profiles"
+"""The job that sends a device the profiles that it shall have; its argument is `enrollment_key`."""
+
 
 def handle(
     tx: Tx, device: AuthenticatedDevice, message: TokenUpdate, *, now: datetime, sealer: Sealer, topics: Collection[str]
@@ -81,11 +84,19 @@ def _store(
         leave_push(tx, enrollment.key, now)
     if becomes_active:
         tx.events.append(event(EventKind.ENROLLMENT_ACTIVATED, device, now, key=enrollment.key))
+        if enrollment.parent is None:
+            leave_delivery(tx, enrollment.key, now)
 
 
 def leave_push(tx: Tx, key: EnrollmentKey, now: datetime, *, after: timedelta = timedelta()) -> None:
     """Leaves a push to be sent, at once or after a while; many before it is sent are one."""
     tx.jobs.add(Job(PUSH, run_at=now + after, created_at=now, args={"enrollment_key": key}, dedup_key=f"{PUSH}:{key}"))
+
+
+def leave_delivery(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
+    """Has the device's profiles looked after soon; many before that are one."""
+    args, dedup_key = {"enrollment_key": key}, f"{DELIVER_PROFILES}:{key}"
+    tx.jobs.add(Job(DELIVER_PROFILES, run_at=now, created_at=now, args=args, dedup_key=dedup_key))
 
 
 def _channel(tx: Tx, enrollment: Enrollment, user: str) -> Enrollment | None:

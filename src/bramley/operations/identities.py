@@ -13,13 +13,13 @@ from bramley.mdm.binding import AuthenticatedDevice
 from bramley.mdm.commands import InstallProfile
 from bramley.mdm.connect import RENEWAL_ANSWERED
 from bramley.mdm.records import end as check_out
-from bramley.mdm.token_update import leave_push
+from bramley.mdm.token_update import leave_delivery, leave_push
 from bramley.model.commands import Command
-from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState, Purpose
+from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState, IdentityRoute, Purpose
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import RevocationReason, Version, VersionState
-from bramley.operations import certificates, commands, devices, enrolling, enrollment_profiles, records
+from bramley.operations import certificates, commands, devices, enrolling, enrollment_profiles, pkcs12_identities, records
 from bramley.operations.enrollment_profiles import Recipient
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.installation import Installation
@@ -33,18 +33,27 @@ _STANDING = states.LIVE | {VersionState.SUSPENDED}
 def first_use(tx: Tx, device: AuthenticatedDevice, *, now: datetime) -> None:
     """An issued identity was seen for the first time: it is the active one now, the one before is superseded.
 
-    Belongs after what the device asked for, in the same transaction: until then its request is the first.
+    Belongs after what the device asked for, in the same transaction: until then its request is the first. Refused for one that
+    came with the profile to enroll, where the link behind that has been used up since.
     """
     presented = device.presented
     version = tx.lineages.version(presented.version_id)
     if version is None or version.state not in {VersionState.ISSUED, VersionState.DISTRIBUTED}:
         return  # another request was faster
     actor = f"device:{device.sender.device}"
+    route = records.route_of(tx, version)
+    if route == IdentityRoute.PKCS12 and presented.purpose is Purpose.ENROLL:
+        pkcs12_identities.use_link(tx, presented.enrollment_key, now)
     records.promote(tx, version, now=now, actor=actor, enrollment=presented.enrollment_key)
+    if route:
+        records.reroute(tx, version.lineage_id, route)
+    # what waits for the device may be encrypted to the identity before
+    leave_delivery(tx, presented.enrollment_key, now)
 
 
 async def renew(live: Live, device: str, *, actor: str) -> Command:
-    """Sends the device its enrollment profile with a fresh challenge whose purpose is renewal; what to wait for.
+    """Sends the device its enrollment profile with a fresh challenge whose purpose is renewal, or a fresh identity; what to
+    wait for.
 
     A renewal that is still unanswered is withdrawn first: one silent command never blocks the next try.
     """
@@ -58,6 +67,8 @@ async def renew(live: Live, device: str, *, actor: str) -> Command:
 
     def start(tx: Tx) -> Command:
         current = _renewable(tx, enrollment.key)
+        for unanswered in commands.pending_of(tx, current.key, RENEWAL_ANSWERED):
+            pkcs12_identities.take_back(tx, unanswered, now=now, actor=actor)
         withdraw_renewals(tx, current.key, now)
         command = commands.queue(
             tx,
@@ -115,9 +126,12 @@ def revoke_all(
 ) -> Sequence[Version]:
     """Revokes these identities of an enrollment, and ends what was under way to replace them.
 
-    A device without an identity cannot speak to us again, so its enrollment ends and its commands are cancelled.
+    A device without an identity cannot speak to us again, so its enrollment ends and its commands are cancelled. With one that
+    was in use go those that were sent over it by PKCS#12 and not used yet: whoever holds its key may have them.
     """
     key = enrollment.key
+    if any(version.state in _STANDING for version in doomed):
+        doomed = [*doomed, *(each for each in pkcs12_identities.unused(tx, key) if each.id not in {one.id for one in doomed})]
     revoked = [
         records.move(
             tx,

@@ -24,7 +24,7 @@ from bramley.pki.certificates import der
 from bramley.profiles.build import Profile
 from bramley.profiles.payloads import RootCertificatePayload
 from bramley.profiles.sign import sign
-from bramley.rehearsal import attacks
+from bramley.rehearsal import attacks, profiles
 from bramley.rehearsal.cast import Cast, awake
 from bramley.rehearsal.outcome import Attack, Outcome
 from bramley.rehearsal.stage import Stage
@@ -70,8 +70,17 @@ async def _everyday(stage: Stage, fleet: Sequence[SimulatedDevice], outcome: Out
     async with awake(*fleet):
         with audience.step("a push wakes each of them, and they answer commands, NotNow now and then", wrong):
             await _command(stage, fleet, outcome)
+        with audience.step("a profile is encrypted to each of them and signed; none opens another's", wrong):
+            await profiles.deliver(stage, fleet, "Orchard", PATIENCE)
+            outcome.profiles.signed_and_encrypted = sum(profiles.holds_its_own(one, "Orchard") for one in fleet)
+            outcome.profiles.opened_by_others = await profiles.opened_by_others(stage, fleet)
+        former = fleet[0].identity
         with audience.step(f"{first.device_name} renews its identity", wrong):
             outcome.renewed = await _renew(stage, first.udid)
+        with audience.step("the next profile opens with the new identity, and not with the one before", wrong):
+            await profiles.deliver(stage, fleet, "Cider", PATIENCE)
+            outcome.profiles.opened_after_renewal = int(profiles.holds_its_own(fleet[0], "Cider"))
+            outcome.profiles.opened_by_others += await profiles.opened_by_others(stage, fleet, [former] if former else [])
     with audience.step(f"the identity of {last.device_name} is revoked", wrong):
         outcome.revoked = len(await identities.revoke(stage.installation, last.udid, reason="demo", actor="demo"))
 

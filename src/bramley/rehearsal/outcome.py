@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from bramley.rehearsal.profiles import ProfilesOutcome
 from bramley.sandbox.attackers import Attempt
 from bramley.storage.protocols import CertificateRow
 
@@ -37,6 +38,7 @@ class Outcome:
     commands_answered: int = 0
     renewed: int = 0
     revoked: int = 0
+    profiles: ProfilesOutcome = field(default_factory=ProfilesOutcome)
     attacks: list[Attack] = field(default_factory=list)
     certificates: Sequence[CertificateRow] = ()
     failures: list[str] = field(default_factory=list)
@@ -50,7 +52,8 @@ class Outcome:
     def passed(self) -> bool:
         """Whether everything went as it must."""
         reached = (self.enrolled, self.pushed, self.renewed, self.revoked, self.attacks_refused)
-        return not self.failures and reached == (self.devices, self.devices, 1, 1, ATTACKERS)
+        well = not self.failures and reached == (self.devices, self.devices, 1, 1, ATTACKERS)
+        return well and self.profiles == ProfilesOutcome(self.devices, 0, 1)
 
     def as_json(self) -> dict[str, Any]:
         """The last line of `bramley demo --json`."""
@@ -61,6 +64,7 @@ class Outcome:
             "commands_answered": self.commands_answered,
             "renewed": self.renewed,
             "revoked": self.revoked,
+            "profiles": self.profiles.as_json(),
             "attacks_refused": self.attacks_refused,
             "attempts": {attack.name: len(attack.attempts) for attack in self.attacks},
             "certificates": len(self.certificates),

@@ -18,6 +18,7 @@ from bramley.model.jobs import JobState
 from bramley.model.kinds import Kind
 from bramley.model.lineages import RevocationReason, Turn, VersionState
 from bramley.model.plans import PlanKind, PlanStage, PlanState
+from bramley.model.profiles import Handling, InstallState, TargetKind
 from bramley.model.push import WaveState
 from bramley.storage.columns import Enumerated, JSONText, Span, UTCTime
 
@@ -337,6 +338,65 @@ sa.Index(
     sqlite_where=UNTRIED,
     postgresql_where=UNTRIED,
 )
+
+profiles = sa.Table(
+    "profiles",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("identifier", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("handling", Enumerated(Handling), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("changed_at", UTCTime, nullable=False),
+    sa.Column("changed_by", sa.Text, nullable=False),
+    sa.UniqueConstraint("identifier", name="profiles_identifier"),
+    among("handling", Handling, name="profiles_handling_known"),
+)
+
+profile_assignments = sa.Table(
+    "profile_assignments",
+    metadata,
+    sa.Column("profile_id", sa.Text, sa.ForeignKey("profiles.id", name="profile_assignments_profile"), primary_key=True),
+    sa.Column("kind", Enumerated(TargetKind), primary_key=True),
+    sa.Column("target", sa.Text, primary_key=True),
+    sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    among("kind", TargetKind, name="profile_assignments_kind_known"),
+)
+sa.Index("profile_assignments_target", profile_assignments.c.kind, profile_assignments.c.target)
+
+profile_installations = sa.Table(
+    "profile_installations",
+    metadata,
+    sa.Column(
+        "enrollment_key",
+        sa.Text,
+        sa.ForeignKey("enrollments.key", name="profile_installations_enrollment"),
+        primary_key=True,
+    ),
+    sa.Column("profile_id", sa.Text, sa.ForeignKey("profiles.id", name="profile_installations_profile"), primary_key=True),
+    sa.Column("revision", sa.Integer, nullable=False),
+    sa.Column("state", Enumerated(InstallState), nullable=False),
+    sa.Column("changed_at", UTCTime, nullable=False),
+    sa.Column("command_uuid", sa.Text),
+    sa.Column("recipient", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("problem", sa.Text, nullable=False),
+    among("state", InstallState, name="profile_installations_state_known"),
+)
+sa.Index("profile_installations_profile", profile_installations.c.profile_id, profile_installations.c.enrollment_key)
+
+tags = sa.Table(
+    "tags",
+    metadata,
+    sa.Column("tag", sa.Text, primary_key=True),
+    # what the device calls itself, so that a tag outlives a wipe
+    sa.Column("device", sa.Text, primary_key=True),
+)
+sa.Index("tags_device", tags.c.device)
 
 events = sa.Table(
     "events",

@@ -15,6 +15,7 @@ from bramley.storage.aspects.events import SQLEvents
 from bramley.storage.aspects.jobs import SQLJobs
 from bramley.storage.aspects.lineages import SQLKeys, SQLLineages
 from bramley.storage.aspects.plans import SQLPlans
+from bramley.storage.aspects.profiles import SQLProfiles, SQLTags
 from bramley.storage.aspects.revocations import SQLRevocations
 from bramley.storage.aspects.waves import SQLWaves
 
@@ -44,6 +45,8 @@ class SQLTransaction:
         self.challenges = SQLChallenges(connection)
         self.links = SQLLinks(connection)
         self.commands = SQLCommands(connection)
+        self.profiles = SQLProfiles(connection)
+        self.tags = SQLTags(connection)
         self.jobs = SQLJobs(connection)
         self.waves = SQLWaves(connection)
         self.events = SQLEvents(connection)

@@ -259,6 +259,12 @@ async def test_the_schema_describes_every_route_and_is_open_to_all(world: World)
         for path in (
             "devices",
             "devices/{device}",
+            "devices/{device}/profiles",
+            "devices/{device}/tags",
+            "profiles",
+            "profiles/{profile}",
+            "profiles/{profile}/assign",
+            "profiles/{profile}/unassign",
             "devices/{device}/commands",
             "devices/{device}/commands/{uuid}",
             "devices/{device}/identity/renew",

@@ -90,7 +90,7 @@ def _listed(profile: Profile) -> Message:
         "PayloadVersion": content["PayloadVersion"],
         **{key: content[key] for key in optional if key in content},
         "HasRemovalPasscode": False,
-        "IsEncrypted": False,
+        "IsEncrypted": profile.encrypted,
         "SignerCertificates": list(profile.signers),
         "PayloadContent": [{key: payload[key] for key in payload_keys if key in payload} for payload in profile.payloads],
     }

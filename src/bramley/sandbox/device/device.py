@@ -87,9 +87,9 @@ class SimulatedDevice:
         return profile
 
     async def obtain_identity(self) -> Identity:
-        """Makes an RSA key and gets a certificate for it by SCEP, as the enrollment profile says."""
-        _, scep = require_enrollment(self.holdings.enrollment)
-        self.holdings.identity = await self.holdings.fetch_identity(scep)
+        """As the enrollment profile says: makes an RSA key and gets a certificate for it by SCEP, or takes what came along."""
+        _, settings = require_enrollment(self.holdings.enrollment)
+        self.holdings.identity = await self.holdings.take_identity(settings)
         return self.holdings.identity
 
     async def authenticate(self, identity: Identity | None = None) -> None:
@@ -165,7 +165,13 @@ class SimulatedDevice:
     # Inside
 
     def _open(self, data: bytes, *, allow_unsigned: bool = True) -> Profile:
-        return open_profile(data, anchors=self.transport.anchors, now=self._clock.now(), allow_unsigned=allow_unsigned)
+        return open_profile(
+            data,
+            anchors=self.transport.anchors,
+            now=self._clock.now(),
+            allow_unsigned=allow_unsigned,
+            identity=self.identity,
+        )
 
     async def _deliver(self, url: str, content_type: str, message: Message, identity: Identity | None = None) -> Answer:
         """Signs and delivers a message; a server that sends the device away is obeyed, and the reason kept."""
@@ -208,9 +214,9 @@ class SimulatedDevice:
         The old identity stays in use until the server has taken both, and is dropped then: the answer to InstallProfile
         is signed with the new one. Whether Apple's client switches before or after that answer is not documented.
         """
-        mdm, scep = require_enrollment(profile)
+        mdm, settings = require_enrollment(profile)
         self.mdm.require_same_enrollment(mdm)
-        identity = await self.holdings.fetch_identity(scep)
+        identity = await self.holdings.take_identity(settings)
         await self.authenticate(identity)
         for user in list(self.channels):
             await self.token_update(user, identity)

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bramley.clock import Clock
-from bramley.pki import csr
+from bramley.pki import csr, pkcs12
 from bramley.pki.errors import PKIError
 from bramley.pki.scep.client import SCEPClient
-from bramley.sandbox.device.profile import MDMSettings, Profile, SCEPSettings
+from bramley.sandbox.device.profile import MDMSettings, PKCS12Settings, Profile, SCEPSettings
 from bramley.sandbox.device.transport import SCEPTransport, Transport
 from bramley.sandbox.errors import BadProfile, IdentityRefused, Unenrolled
 from bramley.sandbox.signature import Identity
+
+IdentitySettings = SCEPSettings | PKCS12Settings
+"""How an enrollment profile has the device come by its identity."""
+
+_UNREADABLE: Final = {"PBES2": "2a864886f70d01050d", "SHA-256": "608648016503040201"}
+"""Object identifiers in archives that macOS and iOS refuse: they know the encryption of PKCS#12 itself, and SHA-1."""
 
 
 class Holdings:
@@ -71,6 +78,12 @@ class Holdings:
         self._obtained.clear()
         await self._trust()
 
+    async def take_identity(self, settings: IdentitySettings) -> Identity:
+        """The identity that a profile brings along, or has the device fetch. Raises BadProfile, IdentityRefused."""
+        if isinstance(settings, PKCS12Settings):
+            return await asyncio.to_thread(_unpacked, settings)
+        return await self.fetch_identity(settings)
+
     async def fetch_identity(self, scep: SCEPSettings) -> Identity:
         """A new key and a certificate for it by SCEP (RFC 8894). Raises IdentityRefused.
 
@@ -103,12 +116,33 @@ class Holdings:
         await self._transport.trust(self.anchors)
 
 
-def require_enrollment(profile: Profile) -> tuple[MDMSettings, SCEPSettings]:
+def require_enrollment(profile: Profile) -> tuple[MDMSettings, IdentitySettings]:
     """The two payloads that make a profile an enrollment profile, which must belong together. Raises BadProfile."""
-    mdm, scep = profile.mdm, profile.scep
-    if mdm is None or scep is None:
-        missing = "com.apple.mdm" if mdm is None else "com.apple.security.scep"
+    mdm, identity = profile.mdm, profile.scep or profile.pkcs12
+    if mdm is None or identity is None:
+        missing = "com.apple.mdm" if mdm is None else "com.apple.security.scep or com.apple.security.pkcs12"
         raise BadProfile(f"Expected an enrollment profile; this one has no {missing} payload.")
-    if mdm.identity_uuid != scep.uuid:
-        raise BadProfile(f"IdentityCertificateUUID names {mdm.identity_uuid}; the SCEP payload is {scep.uuid}.")
-    return mdm, scep
+    if mdm.identity_uuid != identity.uuid:
+        raise BadProfile(f"IdentityCertificateUUID names {mdm.identity_uuid}; the identity's payload is {identity.uuid}.")
+    return mdm, identity
+
+
+def require_scep(profile: Profile) -> SCEPSettings:
+    """How an enrollment profile has the device fetch its identity. Raises BadProfile where it does not."""
+    _, identity = require_enrollment(profile)
+    if not isinstance(identity, SCEPSettings):
+        raise BadProfile("Expected an enrollment profile with a SCEP payload; this one brings the identity along.")
+    return identity
+
+
+def _unpacked(settings: PKCS12Settings) -> Identity:
+    for name, oid in _UNREADABLE.items():
+        if bytes.fromhex(oid) in settings.archive:
+            raise BadProfile(f"The PKCS#12 archive is made with {name}, which this device does not read.")
+    try:
+        bundle = pkcs12.read(settings.archive, settings.password)
+    except PKIError as error:
+        raise BadProfile(f"The PKCS#12 archive does not open: {error.message}") from error
+    if not isinstance(bundle.key, rsa.RSAPrivateKey):
+        raise BadProfile("Expected an RSA key in the PKCS#12 archive; it has another.")
+    return Identity(bundle.certificate, bundle.key)

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 from bramley.pki import certificates, chains, cms
 from bramley.pki.errors import BadCertificate, ChainError
 from bramley.sandbox.errors import BadProfile
+from bramley.sandbox.signature import Identity
 
 _ROOT_TYPES: Final = ("com.apple.security.root", "com.apple.security.pkcs1", "com.apple.security.pem")
 _NAME_TYPES: Final = {
@@ -36,6 +37,15 @@ class SCEPSettings:
     subject: x509.Name
     challenge: str = field(repr=False)
     key_size: int
+
+
+@dataclass(frozen=True, slots=True)
+class PKCS12Settings:
+    """An identity that a `com.apple.security.pkcs12` payload brings along."""
+
+    uuid: str
+    archive: bytes = field(repr=False)
+    password: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +72,14 @@ class MDMSettings:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """An opened profile. `signers` is the signer's chain as DER, leaf first; empty for an unsigned one."""
+    """An opened profile. `signers` is the signer's chain as DER, leaf first; empty for an unsigned one.
+
+    `encrypted` says that its payloads came encrypted; in `content` they are in clear.
+    """
 
     content: dict[str, Any] = field(repr=False)
     signers: tuple[bytes, ...]
+    encrypted: bool = False
 
     @property
     def identifier(self) -> str:
@@ -127,6 +141,17 @@ class Profile:
         except (KeyError, ValueError, TypeError) as error:
             raise BadProfile(f"Expected a SCEP payload with URL and a subject of [[[type, value]]]: {error}.") from None
 
+    @property
+    def pkcs12(self) -> PKCS12Settings | None:
+        """The identity that it brings along, if any."""
+        payload = self._only("com.apple.security.pkcs12")
+        if payload is None:
+            return None
+        archive, password = payload.get("PayloadContent"), payload.get("Password", "")
+        if not isinstance(archive, bytes) or not isinstance(password, str):
+            raise BadProfile("Expected a PKCS#12 payload with an archive as data and a password as text; it has others.")
+        return PKCS12Settings(payload["PayloadUUID"], archive, password)
+
     def _only(self, payload_type: str) -> dict[str, Any] | None:
         found = [payload for payload in self.payloads if payload["PayloadType"] == payload_type]
         if len(found) > 1:
@@ -134,8 +159,18 @@ class Profile:
         return found[0] if found else None
 
 
-def open_profile(data: bytes, *, anchors: Sequence[x509.Certificate], now: datetime, allow_unsigned: bool = False) -> Profile:
-    """Reads a profile; a signed one must chain to the anchors. Raises BadProfile for whatever a device would refuse."""
+def open_profile(
+    data: bytes,
+    *,
+    anchors: Sequence[x509.Certificate],
+    now: datetime,
+    allow_unsigned: bool = False,
+    identity: Identity | None = None,
+) -> Profile:
+    """Reads a profile; a signed one must chain to the anchors. Raises BadProfile for whatever a device would refuse.
+
+    Payloads that are encrypted are opened with the `identity`.
+    """
     if data[:1] == b"\x30":
         content, signers = _verified(data, anchors, now)
     elif allow_unsigned:
@@ -146,7 +181,10 @@ def open_profile(data: bytes, *, anchors: Sequence[x509.Certificate], now: datet
         parsed = plistlib.loads(content, fmt=plistlib.FMT_XML)
     except (ValueError, ExpatError, plistlib.InvalidFileException) as error:
         raise BadProfile(f"Expected a property list; {error}.") from None
-    profile = Profile(parsed, signers)
+    encrypted = isinstance(parsed, dict) and "EncryptedPayloadContent" in parsed
+    if encrypted:
+        parsed = {**parsed, "PayloadContent": _decrypted(parsed, identity)}
+    profile = Profile(parsed, signers, encrypted)
     missing = {"PayloadIdentifier", "PayloadUUID", "PayloadType", "PayloadVersion"} - set(parsed)
     if missing or parsed["PayloadType"] != "Configuration" or not isinstance(parsed.get("PayloadContent"), list):
         raise BadProfile(f"Expected a Configuration with its common keys; missing {', '.join(sorted(missing)) or 'content'}.")
@@ -166,6 +204,22 @@ def _verified(data: bytes, anchors: Sequence[x509.Certificate], now: datetime) -
     except (cms.CMSError, ChainError, BadCertificate) as error:
         raise BadProfile(f"The profile's signature is not to be trusted. {error}") from error
     return verified.content, tuple(certificates.der(one) for one in chain)
+
+
+def _decrypted(profile: dict[str, Any], identity: Identity | None) -> list[dict[str, Any]]:
+    """The payloads of a profile that was encrypted to this device."""
+    if "PayloadContent" in profile or profile.get("IsEncrypted") is not True:
+        raise BadProfile("Expected an encrypted profile with IsEncrypted, and no payloads in clear.")
+    if identity is None:
+        raise BadProfile("The profile is encrypted, and the device has no identity to open it with.")
+    try:
+        sealed = cms.decrypt(profile["EncryptedPayloadContent"], certificate=identity.certificate, key=identity.key)
+        opened = plistlib.loads(sealed.content, fmt=plistlib.FMT_XML)
+    except (cms.CMSError, TypeError, ValueError, ExpatError, plistlib.InvalidFileException) as error:
+        raise BadProfile(f"The profile is encrypted, and not to this device's identity: {error}") from None
+    if not isinstance(opened, list):
+        raise BadProfile("Expected the encrypted payloads to be an array.")
+    return opened
 
 
 def _name_type(kind: str) -> x509.ObjectIdentifier:

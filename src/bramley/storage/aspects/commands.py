@@ -7,7 +7,7 @@ from datetime import datetime
 
 import sqlalchemy as sa
 
-from bramley.model.commands import Command, CommandState, CommandUUID, PendingCommand
+from bramley.model.commands import RENEWAL_ANSWERED, Command, CommandState, CommandUUID, PendingCommand
 from bramley.model.enrollments import EnrollmentKey
 from bramley.storage import schema
 from bramley.storage.aspects.rows import columns_of, values_of
@@ -24,11 +24,16 @@ ADD = sa.insert(COMMANDS)
 GET = sa.select(*COMMAND).where(COMMANDS.c.uuid == sa.bindparam("uuid"), OF_CHANNEL)
 NEXT = sa.select(*columns_of(COMMANDS, PendingCommand)).where(OF_CHANNEL, QUEUED).order_by(COMMANDS.c.seq).limit(1)
 CHANGE = sa.update(COMMANDS).where(COMMANDS.c.uuid == sa.bindparam("which"), OF_CHANNEL, PENDING)
-ANSWER = CHANGE.returning(*COMMAND)
-PUT_OFF = ANSWER.values(state=schema.literal(CommandState.NOT_NOW), not_now_count=COMMANDS.c.not_now_count + 1)
+KEPT = {COMMANDS.c.payload: sa.case((COMMANDS.c.job_on_answer == sa.literal(RENEWAL_ANSWERED), b""), else_=COMMANDS.c.payload)}
+"""What is left of a payload at the end: of a renewal, which may have brought a private key, nothing."""
+
+ANSWER = CHANGE.values(KEPT).returning(*COMMAND)
+DEFER = CHANGE.values(state=schema.literal(CommandState.NOT_NOW), not_now_count=COMMANDS.c.not_now_count + 1)
+PUT_OFF = DEFER.returning(*COMMAND)
 RESUME = sa.update(COMMANDS).where(OF_CHANNEL, DEFERRED)
 CHANNELS = sa.select(schema.enrollments.c.key).where(schema.enrollments.c.parent == sa.bindparam("key"))
-CANCEL = sa.update(COMMANDS).where(sa.or_(OF_CHANNEL, COMMANDS.c.enrollment_key.in_(CHANNELS)), PENDING)
+WITHDRAW = CHANGE.values(KEPT)
+CANCEL = sa.update(COMMANDS).where(sa.or_(OF_CHANNEL, COMMANDS.c.enrollment_key.in_(CHANNELS)), PENDING).values(KEPT)
 ALL_PENDING = sa.select(*COMMAND).where(OF_CHANNEL, PENDING).order_by(COMMANDS.c.seq)
 COUNT_PENDING = sa.select(sa.func.count()).select_from(COMMANDS).where(PENDING)
 HISTORY = sa.select(*COMMAND).where(OF_CHANNEL).order_by(COMMANDS.c.seq.desc())
@@ -80,7 +85,7 @@ class SQLCommands:
 
     def withdraw(self, key: EnrollmentKey, uuid: CommandUUID, now: datetime) -> bool:
         cancelled = {"which": uuid, "key": key, "state": CommandState.CANCELLED, "answered_at": now}
-        return self._connection.execute(CHANGE, cancelled).rowcount == 1
+        return self._connection.execute(WITHDRAW, cancelled).rowcount == 1
 
     def count_pending(self) -> int:
         """Over all channels."""

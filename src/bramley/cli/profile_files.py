@@ -1,0 +1,167 @@
+"""`bramley profile inspect` and `sign`: profiles in files, whoever made them."""
+
+from __future__ import annotations
+
+import ssl
+import warnings
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
+
+from bramley.cli.arguments import read_file, read_password, write_new
+from bramley.cli.inspect import finding_as_json, show_finding
+from bramley.cli.session import Session
+from bramley.cli.verbs import Verb
+from bramley.clock import SystemClock
+from bramley.errors import BadInput
+from bramley.operations import inspection
+from bramley.operations.installation import Absent, Installation
+from bramley.operations.live import Live
+from bramley.operations.profiles import signing, verdict
+from bramley.operations.profiles.signing import Signer
+from bramley.operations.push.apple_cas import roots
+from bramley.operations.server_certificates import Pair
+from bramley.pki import certificates, names, pairs
+from bramley.pki.errors import BadCertificate
+from bramley.profiles import documents
+from bramley.profiles.documents import LARGEST
+from bramley.profiles.errors import BadProfile
+
+
+def register(app: typer.Typer) -> None:
+    """Adds the verbs to `bramley profile`."""
+    app.command("inspect", cls=Verb)(inspect)
+    app.command("sign", cls=Verb)(sign)
+
+
+def inspect(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The .mobileconfig: plain, signed or encrypted.")],
+    anchor: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="A root that devices trust besides (PEM or DER); repeatable.")
+    ] = None,
+) -> None:
+    """Say who signed a profile, whether devices show it as Verified and why, for whom it is encrypted, and what is inside.
+
+    The roots that devices trust are this installation's, if there is one, and those that this machine trusts. Exits 1 where the
+    signature does not hold.
+    """
+    session, now = Session(ctx), SystemClock().now()
+    data = read_file(file, "profile", most=LARGEST)
+    finding = inspection.inspect(data, password=None, now=now, roots=roots(session.settings()))
+    try:
+        document = documents.read(data)
+    except BadProfile as error:
+        if not finding.any_broken:
+            raise
+        _show(session, finding, ("refused", error.message), (), now)
+        raise typer.Exit(1) from None
+    extra = [
+        certificate for each in anchor or () for certificate in pairs.read_certificates([read_file(each, "root", most=LARGEST)])
+    ]
+    judged = verdict.judge(document, ours=[*_own_root(session), *extra], public=_public_roots(), now=now)
+    _show(session, finding, (judged.shown, judged.why), judged.chain, now)
+
+
+def sign(
+    ctx: typer.Context,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The profile, plain.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
+    signer: Annotated[Signer, typer.Option(help="Whose key signs: of this installation.")] = Signer.PROFILE_SIGNER,
+    identity: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Another identity, with its chain: PKCS#12, or PEM in several files."),
+    ] = None,
+    password_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A file whose first line is the password of that identity.")
+    ] = None,
+    encrypt_to: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="First encrypt its payloads to this certificate.")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="DEVICE", help="First fill in its variables, and encrypt it, for this device.")
+    ] = None,
+) -> None:
+    """Sign a profile in a file, with the whole chain, and encrypt it before if wanted.
+
+    Nothing is written unless all of it can be done.
+    """
+    session, now = Session(ctx), SystemClock().now()
+    data = read_file(file, "profile", most=LARGEST)
+    if encrypt_to is not None and device is not None:
+        raise BadInput("--encrypt-to and --device exclude each other.")
+    recipient = _one_certificate(encrypt_to) if encrypt_to else None
+    if identity:
+        contents = [read_file(each, "identity", most=pairs.LARGEST) for each in identity]
+        bundle = pairs.read_pair(contents, read_password(password_file))
+        given: Pair | None = Pair(bundle.certificate, bundle.key, tuple(bundle.others))
+    else:
+        given = None
+
+    async def act(installation: Installation) -> bytes:
+        live = await Live.start(installation)
+        pair = given or signing.pair_of(live.current(), signer)
+        if device is not None:
+            return await signing.sign_for_device(live, data, device, pair, now)
+        return signing.sign_file(data, pair, recipient, now)
+
+    # with an identity of its own it needs no installation
+    signed = signing.sign_file(data, given, recipient, now) if given and device is None else session.run(act)
+    write_new(output, signed)
+    if session.output.as_json:
+        session.output.json({"file": output, "octets": len(signed)})
+        return
+    session.output.line(str(output))
+
+
+def _show(
+    session: Session,
+    finding: inspection.Finding,
+    shown: tuple[str, str],
+    chain: Sequence[x509.Certificate],
+    now: datetime,
+) -> None:
+    what, why = shown
+    links = [f"{names.text(each.subject)}, until {each.not_valid_after_utc:%Y-%m-%d}" for each in chain]
+    if session.output.as_json:
+        told = {"devices_show": what, "why": why, "chain": [certificates.sha256(each) for each in chain]}
+        session.output.json(told | {"file": finding_as_json(finding, now)})
+        return
+    session.output.fields("on devices", [("shown as", what), ("because", why), *(("chain", link) for link in links)])
+    show_finding(session.output, finding, now)
+
+
+def _own_root(session: Session) -> list[x509.Certificate]:
+    """This installation's root; nothing where there is no installation."""
+
+    async def read(installation: Installation) -> list[x509.Certificate]:
+        return [(await Live.start(installation)).current().authorities.root.certificate]
+
+    try:
+        return session.run(read)
+    except Absent:
+        return []
+
+
+def _public_roots() -> list[x509.Certificate]:
+    """What this machine trusts, which stands for Apple's list. What is too odd to be read is left out."""
+    found = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)  # some roots have odd serial numbers
+        for der in ssl.create_default_context().get_ca_certs(binary_form=True):
+            with suppress(BadCertificate):
+                found.append(certificates.load(der))
+    return found
+
+
+def _one_certificate(file: Path) -> x509.Certificate:
+    found = pairs.read_certificates([read_file(file, "certificate", most=pairs.LARGEST)])
+    if len(found) != 1:
+        raise BadInput(f"Expected one certificate in {file}; found {len(found)}.")
+    return found[0]

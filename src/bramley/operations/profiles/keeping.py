@@ -1,0 +1,198 @@
+"""Profiles as this server keeps them: uploaded or built, replaced by identifier, removed."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from bramley.model import ids
+from bramley.model.events import Event, EventKind
+from bramley.model.jobs import Job
+from bramley.model.profiles import Assignment, Handling, Installation, InstallState, ProfileID, StoredProfile
+from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
+from bramley.operations.errors import Conflict, Invalid, NotFound
+from bramley.operations.installation import Installation as Here
+from bramley.pki.keystore import Place
+from bramley.profiles import documents, validate
+from bramley.profiles.documents import Document, DocumentKind
+from bramley.profiles.rules import Finding
+from bramley.storage.protocols import Tx
+
+FAN_OUT: Final = "profile-changed"
+"""The job that has every device looked after that a profile concerns; its argument is `profile_id`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A profile as it is kept now, whether that is news, and what deserves a look."""
+
+    profile: StoredProfile
+    changed: bool
+    findings: tuple[Finding, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """A profile, who shall have it, and on how many devices it stands how."""
+
+    profile: StoredProfile
+    assignments: Sequence[Assignment]
+    counts: dict[InstallState, int]
+
+
+async def put(here: Here, data: bytes, *, name: str | None = None, encrypt: bool = False, actor: str) -> Kept:
+    """Keeps a profile, in the place of the one of its identifier; devices that have the former get the new one.
+
+    A signed or encrypted one is kept, and goes out, as it is. Raises BadProfile for what is no profile or breaks a rule, and
+    Invalid where a rule is ours: an MDM payload, an identifier that this server uses itself or cannot read, `encrypt` for what
+    goes out as it is.
+    """
+    now = here.clock.now()
+    # elsewhere: a profile may hold archives whose passwords are made costly to try
+    document = await asyncio.to_thread(documents.read, data)
+    identifier, findings = _identifier(document), await asyncio.to_thread(_check, document)
+    handling = _handling(document, encrypt=encrypt)
+    sha256 = hashlib.sha256(document.raw).hexdigest()
+
+    def act(tx: Tx) -> Kept:
+        known = tx.profiles.by_identifier(identifier)
+        title = name or (known.name if known else document.display_name or identifier)
+        if known is not None and (known.sha256, known.handling, known.name) == (sha256, handling, title):
+            return Kept(known, changed=False, findings=findings)
+        profile_id = known.id if known else ProfileID(ids.fresh(now))
+        profile = StoredProfile(
+            id=profile_id,
+            identifier=identifier,
+            name=title,
+            revision=known.revision + 1 if known else 1,
+            handling=handling,
+            content=here.sealer.seal(document.raw, content_place(profile_id)),
+            sha256=sha256,
+            created_at=known.created_at if known else now,
+            changed_at=now,
+            changed_by=actor,
+        )
+        if known is None:
+            tx.profiles.add(profile)
+        else:
+            tx.profiles.update(profile)
+            fan_out(tx, profile.id, now)
+        detail = {"profile": profile.identifier, "revision": profile.revision, "sha256": sha256, "handling": handling}
+        tx.events.append(Event(now, EventKind.PROFILE_KEPT, actor, detail=detail))
+        return Kept(profile, changed=True, findings=findings)
+
+    return await here.store.run(act)
+
+
+async def remove(here: Here, name: str, *, actor: str) -> StoredProfile:
+    """Takes a profile off the record. Conflict while a device has it or shall have it: unassign it, and let them remove it."""
+    now = here.clock.now()
+
+    def act(tx: Tx) -> StoredProfile:
+        profile = find(tx, name)
+        standing = sum(tx.profiles.count(profile.id).values())
+        if tx.profiles.assignments(profile.id) or standing:
+            raise Conflict(
+                f"{profile.identifier} is assigned, or on {standing} device(s).",
+                advice="`bramley profile unassign` takes it away from them; remove it here once it is gone.",
+            )
+        tx.profiles.delete(profile.id)
+        detail = {"profile": profile.identifier, "revision": profile.revision}
+        tx.events.append(Event(now, EventKind.PROFILE_REMOVED, actor, detail=detail))
+        return profile
+
+    return await here.store.run(act)
+
+
+async def listing(here: Here) -> Sequence[Overview]:
+    """All profiles, in order of identifier."""
+    return await here.store.read(lambda tx: [_overview(tx, profile) for profile in tx.profiles.listing()])
+
+
+async def show(here: Here, name: str) -> Overview:
+    """One profile, by its identifier or our id. NotFound."""
+    return await here.store.read(lambda tx: _overview(tx, find(tx, name)))
+
+
+async def standing(here: Here, name: str, *, limit: int = 1000) -> Sequence[tuple[str, Installation]]:
+    """How a profile stands on each device that it was sent to, by what the device calls itself; `limit` of them."""
+
+    def read(tx: Tx) -> Sequence[tuple[str, Installation]]:
+        rows = tx.profiles.installations(find(tx, name).id, limit=limit)
+        named = ((tx.enrollments.get(each.enrollment_key), each) for each in rows)
+        return [((enrollment and enrollment.id) or each.enrollment_key, each) for enrollment, each in named]
+
+    return await here.store.read(read)
+
+
+async def content(here: Here, name: str) -> bytes:
+    """A profile as it was uploaded or built. NotFound."""
+    profile = await here.store.read(lambda tx: find(tx, name))
+    return here.sealer.open(profile.content, content_place(profile.id))
+
+
+def find(tx: Tx, name: str) -> StoredProfile:
+    """By identifier, or our id. NotFound."""
+    found = tx.profiles.by_identifier(name) or tx.profiles.get(ProfileID(name))
+    if found is None:
+        raise NotFound(f"There is no profile {name!r}.", advice="`bramley profile list` shows what there is.")
+    return found
+
+
+def fan_out(tx: Tx, profile_id: ProfileID, now: datetime) -> None:
+    """Has every device looked after that has the profile or shall have it."""
+    args, dedup_key = {"profile_id": profile_id}, f"{FAN_OUT}:{profile_id}"
+    tx.jobs.add(Job(FAN_OUT, run_at=now, created_at=now, args=args, dedup_key=dedup_key))
+
+
+def content_place(profile_id: ProfileID) -> Place:
+    """Where a profile's content is sealed."""
+    return Place("profile", profile_id, "content")
+
+
+def _overview(tx: Tx, profile: StoredProfile) -> Overview:
+    return Overview(profile, tx.profiles.assignments(profile.id), tx.profiles.count(profile.id))
+
+
+def _handling(document: Document, *, encrypt: bool) -> Handling:
+    if document.kind is DocumentKind.PLAIN:
+        return Handling.ENCRYPT if encrypt else Handling.SIGN
+    if encrypt:
+        raise Invalid(
+            f"The profile is {document.kind} already and goes out as it is.",
+            advice="Give it in clear to have it encrypted for each device.",
+        )
+    return Handling.AS_IS
+
+
+def _identifier(document: Document) -> str:
+    identifier = document.identifier
+    if identifier is None:
+        raise Invalid(
+            "The whole profile is encrypted, its identifier too: this server could neither replace nor remove it.",
+            advice="Encrypt its payloads alone, as Apple describes, or give it in clear.",
+        )
+    if identifier == IDENTIFIER_PREFIX or identifier.startswith(f"{IDENTIFIER_PREFIX}."):
+        raise Invalid(
+            f"Identifiers that begin with {IDENTIFIER_PREFIX}. are this server's own; {identifier} came.",
+            advice="Give the profile another PayloadIdentifier.",
+        )
+    return identifier
+
+
+def _check(document: Document) -> tuple[Finding, ...]:
+    """What deserves a look. Payloads that are encrypted cannot be looked into, and what is signed is not ours to judge."""
+    if document.content is None:
+        return ()
+    payloads = document.content.get("PayloadContent")
+    kinds = [each.get("PayloadType") for each in payloads if isinstance(each, dict)] if isinstance(payloads, list) else []
+    if "com.apple.mdm" in kinds:
+        raise Invalid(
+            "The profile has an MDM payload: a device that has one already refuses a second.",
+            advice="Enrollment profiles come from `bramley enroll link`.",
+        )
+    return validate.require(document.content) if document.kind is DocumentKind.PLAIN else validate.check(document.content)

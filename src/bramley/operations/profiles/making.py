@@ -1,0 +1,66 @@
+"""The message that one device gets: variables filled in, encrypted to it, signed. Whatever cannot be done, nothing goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from cryptography import x509
+
+from bramley.mdm import plist
+from bramley.model.enrollments import Enrollment
+from bramley.model.profiles import Handling
+from bramley.operations.server_certificates import Pair
+from bramley.profiles import variables
+from bramley.profiles.documents import LARGEST
+from bramley.profiles.encrypt import encrypt
+from bramley.profiles.errors import NoRecipient
+from bramley.profiles.sign import sign
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a device's profile is made of. `content` is the stored one, opened; `recipient` what it is encrypted to."""
+
+    content: bytes = field(repr=False)
+    handling: Handling
+    values: Mapping[str, str]
+    recipient: x509.Certificate | None = None
+
+
+def make(recipe: Recipe, signer: Pair, now: datetime) -> bytes:
+    """The profile as it goes to the device.
+
+    Raises MissingVariable where the device has no value for one of its variables, NoRecipient where it is to be encrypted and
+    cannot be, CannotSign where the signer may not sign now.
+    """
+    if recipe.handling is Handling.AS_IS:
+        return recipe.content
+    content = variables.fill(plist.loads(recipe.content, max_bytes=LARGEST), recipe.values)
+    if recipe.handling is Handling.ENCRYPT:
+        if recipe.recipient is None:
+            raise NoRecipient(
+                "The profile is to be encrypted, and the device has no identity in force to encrypt it to.",
+                advice="`bramley device show` tells of its identities.",
+            )
+        written = encrypt(content, recipe.recipient)
+    else:
+        written = plist.dumps(content)
+    return sign(written, certificate=signer.certificate, key=signer.key, chain=signer.chain, now=now)
+
+
+def values_for(enrollment: Enrollment, organization: str) -> dict[str, str]:
+    """The variables of a device; what it has not told has no value."""
+    known = {
+        "device.serial": enrollment.serial_number,
+        "device.udid": enrollment.udid,
+        "device.name": enrollment.device_name,
+        "device.model": enrollment.model,
+        "device.product": enrollment.product_name,
+        "device.os_version": enrollment.os_version,
+        "enrollment.key": enrollment.key,
+        "enrollment.id": enrollment.id,
+        "organization": organization,
+    }
+    return {name: value for name, value in known.items() if value}

@@ -1,0 +1,75 @@
+"""Signing profiles on command: with one of this installation's signers, or an identity that comes along."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime
+from enum import StrEnum
+
+from cryptography import x509
+
+from bramley.model.enrollments import Enrollment
+from bramley.model.lineages import Version
+from bramley.model.profiles import Handling
+from bramley.operations import devices
+from bramley.operations.errors import Invalid
+from bramley.operations.live import Live, Snapshot
+from bramley.operations.profiles import making
+from bramley.operations.profiles.delivery import recipient_of
+from bramley.operations.profiles.making import Recipe
+from bramley.operations.server_certificates import Pair
+from bramley.pki import certificates
+from bramley.profiles import documents, validate
+from bramley.profiles.documents import DocumentKind
+from bramley.profiles.encrypt import encrypt
+from bramley.profiles.sign import sign
+from bramley.storage.protocols import Tx
+
+
+class Signer(StrEnum):
+    """Which of this installation's certificates signs."""
+
+    PROFILE_SIGNER = "profile-signer"
+    HTTPS = "https"
+
+
+def pair_of(snapshot: Snapshot, signer: Signer) -> Pair:
+    """The signer in force."""
+    return snapshot.signer if signer is Signer.PROFILE_SIGNER else snapshot.https
+
+
+def sign_file(data: bytes, pair: Pair, recipient: x509.Certificate | None, now: datetime) -> bytes:
+    """A plain profile signed as it stands, octet for octet; or its payloads encrypted to the recipient before.
+
+    Raises BadProfile for what is no profile or breaks a rule, Invalid for one that is signed or encrypted already, NoRecipient,
+    and CannotSign.
+    """
+    written = _plain(data)
+    if recipient is not None:
+        content = documents.read(data).content
+        written = encrypt(dict(content or {}), recipient)
+    return sign(written, certificate=pair.certificate, key=pair.key, chain=pair.chain, now=now)
+
+
+async def sign_for_device(live: Live, data: bytes, device: str, pair: Pair, now: datetime) -> bytes:
+    """A plain profile as one device would get it: variables filled in, encrypted to it, signed. NotFound, and as `sign_file`."""
+
+    def read(tx: Tx) -> tuple[Enrollment, Version | None]:
+        enrollment = devices.resolve(tx, device)
+        return enrollment, recipient_of(tx, enrollment.parent or enrollment.key)
+
+    enrollment, version = await live.installation.store.read(read)
+    recipient = certificates.load(version.certificate) if version is not None and version.certificate else None
+    values = making.values_for(enrollment, live.installation.settings.organization)
+    return await asyncio.to_thread(making.make, Recipe(_plain(data), Handling.ENCRYPT, values, recipient), pair, now)
+
+
+def _plain(data: bytes) -> bytes:
+    document = documents.read(data)
+    if document.kind is not DocumentKind.PLAIN or document.content is None:
+        raise Invalid(
+            f"Expected a profile in clear to sign; it is {document.kind} already.",
+            advice="Take the one that it was made from: a second signature around it is no profile.",
+        )
+    validate.require(document.content)
+    return document.raw

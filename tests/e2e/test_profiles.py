@@ -1,0 +1,210 @@
+"""Profiles on their way to real (simulated) devices: signed, encrypted, replaced, removed; after a renewal and after a wipe."""
+
+from __future__ import annotations
+
+import plistlib
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bramley.clock import SystemClock
+from bramley.mdm.connect import RENEWAL_ANSWERED
+from bramley.model.enrollments import EnrollmentID
+from bramley.model.profiles import Installation, InstallState, TargetKind
+from bramley.operations import identities
+from bramley.operations.profiles import assigning, keeping
+from bramley.operations.profiles.assigning import Target
+from bramley.rehearsal.cast import awake
+from bramley.rehearsal.stage import Stage, open_stage
+from bramley.sandbox.device import SimulatedDevice
+from bramley.storage.protocols import Tx
+
+WIFI = "example.wifi"
+SECRET = "correct horse battery"
+
+
+def profile(ssid: str = "Orchard", identifier: str = WIFI, **payload: Any) -> bytes:
+    return plistlib.dumps(
+        {
+            "PayloadType": "Configuration",
+            "PayloadVersion": 1,
+            "PayloadIdentifier": identifier,
+            "PayloadUUID": "00000000-0000-4000-8000-000000000001",
+            "PayloadDisplayName": "Wi-Fi",
+            "PayloadContent": [
+                {
+                    "PayloadType": "com.apple.wifi.managed",
+                    "PayloadVersion": 1,
+                    "PayloadIdentifier": f"{identifier}.1",
+                    "PayloadUUID": "00000000-0000-4000-8000-000000000002",
+                    "SSID_STR": ssid,
+                    "EncryptionType": "WPA2",
+                    "Password": SECRET,
+                    **payload,
+                }
+            ],
+        }
+    )
+
+
+@dataclass(slots=True)
+class Play:
+    """A served installation and its devices."""
+
+    stage: Stage
+    devices: list[SimulatedDevice]
+
+    async def device(self, seed: int) -> SimulatedDevice:
+        made = self.stage.device(seed)
+        self.devices.append(made)
+        await made.enroll(await self.stage.link())
+        return made
+
+    async def keep(self, data: bytes, *, encrypt: bool = False) -> None:
+        await keeping.put(self.stage.installation, data, encrypt=encrypt, actor="test")
+
+    async def assign(self, *targets: Target, identifier: str = WIFI) -> None:
+        await assigning.assign(self.stage.installation, identifier, targets, actor="test")
+
+    async def standing(self, device: SimulatedDevice, identifier: str = WIFI) -> Installation | None:
+        found = await assigning.standing(self.stage.installation, device.device.udid)
+        return next((on for profile, on in found if profile.identifier == identifier), None)
+
+    async def until(self, device: SimulatedDevice, state: InstallState | None, revision: int = 1) -> None:
+        """Awake until the profile stands like this; None: no more on record."""
+
+        def stands(tx: Tx) -> bool:
+            enrollment, kept = tx.enrollments.by_id(EnrollmentID(device.device.udid)), tx.profiles.by_identifier(WIFI)
+            assert enrollment is not None
+            assert kept is not None
+            on = {each.profile_id: each for each in tx.profiles.on_device(enrollment.key)}.get(kept.id)
+            return on is None if state is None else on is not None and (on.state, on.revision) == (state, revision)
+
+        async with awake(device):
+            await self.stage.until(f"the profile to be {state}", stands)
+
+
+@pytest.fixture
+async def play(tmp_path: Path, database: str) -> AsyncGenerator[Play]:
+    made = Play(await open_stage(tmp_path, SystemClock(), database), [])
+    yield made
+    for device in made.devices:
+        await device.close()
+    await made.stage.close()
+
+
+on_sqlite = pytest.mark.parametrize("database", [""])
+
+
+def of(device: SimulatedDevice) -> Target:
+    return Target(TargetKind.DEVICE, device.device.udid)
+
+
+def ssid(device: SimulatedDevice) -> str:
+    found: str = device.holdings.profiles[WIFI].payloads[0]["SSID_STR"]
+    return found
+
+
+async def test_encrypted_for_one_device_and_signed(play: Play) -> None:
+    ann, bob = await play.device(2), await play.device(4)
+    await play.keep(profile("Orchard {{ device.serial }}"), encrypt=True)
+    await play.assign(of(ann), of(bob))
+    for device in (ann, bob):
+        await play.until(device, InstallState.INSTALLED)
+        held = device.holdings.profiles[WIFI]
+        assert held.encrypted
+        assert held.signers
+        assert ssid(device) == f"Orchard {device.device.serial_number}"
+        assert await play.standing(device) is not None
+    assert await play.stage.installation.store.read(lambda tx: tx.commands.count_pending()) == 0
+
+
+@on_sqlite
+async def test_a_new_revision_replaces_and_an_unassigned_one_is_removed(play: Play) -> None:
+    device = await play.device(2)
+    await play.keep(profile())
+    await play.assign(of(device))
+    await play.until(device, InstallState.INSTALLED)
+    await play.keep(profile("Cider"))
+    await play.until(device, InstallState.INSTALLED, revision=2)
+    assert ssid(device) == "Cider"
+    await play.keep(profile("Cider"))
+    await assigning.unassign(play.stage.installation, WIFI, [of(device)], actor="test")
+    await play.until(device, None)
+    assert WIFI not in device.holdings.profiles
+    await keeping.remove(play.stage.installation, WIFI, actor="test")
+
+
+@on_sqlite
+async def test_by_tag_and_again_after_a_wipe(play: Play) -> None:
+    device = await play.device(2)
+    await play.keep(profile())
+    await play.assign(Target(TargetKind.TAG, "staff"))
+    await assigning.tag(play.stage.installation, device.device.udid, add=["staff"], actor="test")
+    await play.until(device, InstallState.INSTALLED)
+    await device.holdings.forget()  # erased without a word
+    device.channels.clear()
+    await device.enroll(await play.stage.link(device.device.udid))
+    assert WIFI not in device.holdings.profiles
+    await play.until(device, InstallState.INSTALLED)
+    assert ssid(device) == "Orchard"
+
+
+@on_sqlite
+async def test_what_waits_over_a_renewal_is_encrypted_anew(play: Play) -> None:
+    device = await play.device(2)
+    await identities.renew(play.stage.service.live, device.device.udid, actor="test")
+    await play.keep(profile(), encrypt=True)
+    await play.assign(of(device))
+    before = device.identity
+
+    def waits(tx: Tx) -> bool:
+        enrollment = tx.enrollments.by_id(EnrollmentID(device.device.udid))
+        assert enrollment is not None
+        kinds = [command.job_on_answer for command in tx.commands.pending(enrollment.key)]
+        return len(kinds) == 2 and kinds[0] == RENEWAL_ANSWERED
+
+    await play.stage.until("both commands to wait", waits)
+    await play.until(device, InstallState.INSTALLED)
+    assert device.identity != before
+    assert ssid(device) == "Orchard"
+    # the one that was encrypted to the identity before was either withdrawn, or refused by the device and sent again
+    installs = [each.status for each in device.history if each.request_type == "InstallProfile"]
+    assert installs[0] == installs[-1] == "Acknowledged"
+
+
+@on_sqlite
+async def test_what_cannot_be_made_is_not_sent(play: Play) -> None:
+    device = await play.device(2)
+    await play.keep(profile("Orchard {{ user.short_name }}"))
+    await play.assign(of(device))
+    await play.until(device, InstallState.FAILED)
+    on = await play.standing(device)
+    assert on is not None
+    assert "user.short_name" in on.problem
+    assert device.history == []
+
+
+@on_sqlite
+async def test_what_a_device_has_lost_is_sent_again(play: Play) -> None:
+    device = await play.device(2)
+    await play.keep(profile())
+    await play.assign(of(device))
+    await play.until(device, InstallState.INSTALLED)
+    await device.holdings.remove(WIFI)
+    await assigning.check(play.stage.installation, device.device.udid, actor="test")
+    async with awake(device):
+        await play.stage.until("the profile to be back", lambda _tx: WIFI in device.holdings.profiles)
+
+
+@on_sqlite
+async def test_nothing_of_it_is_in_clear_in_the_database(play: Play) -> None:
+    device = await play.device(2)
+    await play.keep(profile(), encrypt=True)
+    await play.assign(of(device))
+    await play.until(device, InstallState.INSTALLED)
+    folder = play.stage.installation.settings.data
+    assert all(SECRET.encode() not in file.read_bytes() for file in folder.rglob("*") if file.is_file())
