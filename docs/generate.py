@@ -13,6 +13,8 @@ from types import MappingProxyType
 from typing import Any, Final, get_args
 
 from bramley.cli.program import NOUNS, PROGRAM, load
+from bramley.mdm.commands import TABLE, Explained, receivers
+from bramley.mdm.commands import explain as explain_keys
 from bramley.profiles.building import FORMS, Form
 from bramley.profiles.rules import COMMON, TOP_LEVEL, TYPES, Key
 from bramley.profiles.variables import VARIABLES
@@ -68,6 +70,17 @@ def payloads() -> str:
     return "\n".join(lines)
 
 
+def requests() -> str:
+    """A section for each RequestType: who takes it, its keys, its answer."""
+    lines: list[str] = []
+    for known in TABLE.values():
+        lines += [f"## `{known.name}`", "", _cell(" ".join([known.purpose, *receivers(known)])), ""]
+        lines += _explained_keys("key", list(explain_keys(known.keys))) + _explained_keys(
+            "answer", list(explain_keys(known.answer))
+        )
+    return "\n".join(lines)
+
+
 def variables() -> str:
     """Each variable, with what its value is."""
     rows = [f"| `{{{{ {name} }}}}` | {_cell(what)} |" for name, what in VARIABLES.items()]
@@ -75,7 +88,7 @@ def variables() -> str:
 
 
 PARTS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
-    {"settings": settings, "commands": commands, "payloads": payloads, "variables": variables}
+    {"settings": settings, "commands": commands, "payloads": payloads, "requests": requests, "variables": variables}
 )
 
 
@@ -104,6 +117,13 @@ def _verb(path: str, command: Any, heading: str) -> list[str]:
         lines += [f"| `{_cell(_option(each))}` | {_default(each)} | {_explained(each)} |" for each in options]
         lines.append("")
     return lines
+
+
+def _explained_keys(heading: str, keys: list[Explained]) -> list[str]:
+    if not keys:
+        return []
+    rows = [f"| `{each.path}` | {each.kind} | {_cell(each.values)} | {each.systems} |" for each in keys]
+    return [f"| {heading} | type | values | systems |", "|---|---|---|---|", *rows, ""]
 
 
 def _keys(keys: tuple[Key, ...]) -> list[str]:

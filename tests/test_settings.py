@@ -214,6 +214,20 @@ class TestAdmission:
         assert self.LONG not in repr(settings)
 
 
+class TestWhereIdentitiesComeFrom:
+    @pytest.mark.parametrize(
+        ("source", "approval", "good"),
+        [("scep", "manual", True), ("pkcs12", "none", True), ("pkcs12", "manual", False), ("PKCS12", "none", False)],
+    )
+    def test_what_goes_together(self, source: str, approval: str, good: bool) -> None:
+        environment = {"BRAMLEY_IDENTITY_SOURCE": source, "BRAMLEY_SCEP_APPROVAL": approval}
+        if good:
+            assert load(environment=environment).identity.source == source
+        else:
+            with pytest.raises(BadInput, match=r"identity\.source"):
+                load(environment=environment)
+
+
 def test_a_part_of_a_section_leaves_the_rest_of_it_as_it_was(file: Path) -> None:
     file.write_text("[listen]\ntls = false\nhost = '127.0.0.1'\nport = 80")
 

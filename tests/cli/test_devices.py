@@ -126,22 +126,29 @@ def test_a_profile_is_checked_before_it_is_sent(run: Run, data: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    "arguments", [("EraseDevice",), ("RemoveProfile", "--identifier", "bramley.enrollment")], ids=["erase", "unenroll"]
+    "arguments",
+    [
+        ("command", UDID, "EraseDevice", "--serial", "c02bramley"),
+        ("command", UDID, "RemoveProfile", "--identifier", "bramley.enrollment"),
+        ("lock", UDID, "--serial", "C02BRAMLEY"),
+        ("erase", UDID, "--serial", "C02BRAMLEY"),
+    ],
+    ids=["erase", "unenroll", "lock", "erase-verb"],
 )
 def test_what_destroys_must_be_confirmed(run: Run, data: Path, snapshot: Snapshot, arguments: tuple[str, ...]) -> None:
     before = snapshot()
-    refused = run("device", "command", UDID, *arguments, "--data", data, "--json")
+    refused = run("device", *arguments, "--data", data, "--json")
     assert refused.code == 2
     assert "--yes" in refused.err
     assert snapshot() == before
-    assert run("device", "command", UDID, *arguments, "--yes", "--data", data).code == 0
+    assert run("device", *arguments, "--yes", "--data", data).code == 0
 
 
 @pytest.mark.parametrize(("answer", "code"), [(b"n\n", 2), (b"y\n", 0)])
 def test_a_person_is_asked(data: Path, answer: bytes, code: int) -> None:
     leader, follower = pty.openpty()
     asking = subprocess.Popen(
-        [sys.executable, "-m", "bramley", "device", "command", UDID, "EraseDevice", "--data", data],
+        [sys.executable, "-m", "bramley", "device", "erase", UDID, "--serial", "C02BRAMLEY", "--data", data],
         stdin=follower,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -237,7 +244,7 @@ def test_a_device_is_quarantined_and_released(run: Run, data: Path) -> None:
     done = run("device", "quarantine", UDID, *options, "--json").json
     assert (done["state"], done["command_uuid"], done["revoked"]) == ("quarantined", None, [])
     assert run("device", "quarantine", UDID, *options).code == 2
-    assert run("device", "command", UDID, "EraseDevice", "--yes", "--data", data).code == 0
+    assert run("device", "erase", UDID, "--serial", "C02BRAMLEY", "--yes", "--data", data).code == 0
     asked = run("device", "release", UDID, "--data", data)
     assert (asked.code, "EraseDevice still waits" in asked.err) == (2, True)
     released = run("device", "release", UDID, "--yes", "--data", data, "--json").json

@@ -1,8 +1,10 @@
-"""`bramley rehearse push-cycle`: what it prints for people and for machines, its exit code, and the door it adds."""
+"""`bramley rehearse`: what it prints for people and for machines, its exit code, and the door that it adds."""
 
 from __future__ import annotations
 
+import io
 import json
+import sys
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -12,11 +14,20 @@ from typing import Any
 import pytest
 
 from bramley.cli import rehearse as verb
+from bramley.cli.output import Output
 from bramley.cli.rehearse import CommandLineDoor
+from bramley.cli.years_report import YearsReport
 from bramley.errors import OutsideTrouble
 from bramley.model.push import Route
 from bramley.operations.installation import Installation, open_installation
 from bramley.pki import certificates, keys, pkcs12
+from bramley.rehearsal.identity_years import performance
+from bramley.rehearsal.identity_years.outcome import FleetOutcome as YearsFleet
+from bramley.rehearsal.identity_years.outcome import Outcome as YearsOutcome
+from bramley.rehearsal.identity_years.plan import Plan as YearsPlan
+from bramley.rehearsal.identity_years.plan import Role
+from bramley.rehearsal.identity_years.story import Audience as YearsAudience
+from bramley.rehearsal.identity_years.thief import Why
 from bramley.rehearsal.push_cycle.outcome import Blunder, FleetOutcome, Mistake, Outcome
 from bramley.rehearsal.push_cycle.parts import Said
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
@@ -115,3 +126,76 @@ async def test_trouble_is_not_taken_for_a_refusal() -> None:
 
     with pytest.raises(OutsideTrouble):
         await CommandLineDoor(fail)([b"-----BEGIN CERTIFICATE-----"], None)
+
+
+YEARS = YearsPlan(2, 5)
+LIVED = YearsFleet(
+    roles=dict.fromkeys(Role, 1),
+    renewed=YEARS.least_renewals,
+    rescued=1,
+    wiped=1,
+    expired_reachable=[],
+    locked_out=[],
+    wrongly_accepted=[],
+    attempts=dict.fromkeys(Why, 7),
+    inherited=[],
+    rolled_over=True,
+    refusals=[],
+    failures=[],
+)
+WELL = YearsOutcome(YEARS, LIVED, replace(LIVED, renewed=0, locked_out=["a", "b"]))
+BADLY = replace(WELL, fleet=replace(LIVED, locked_out=["a"], refusals=[f"device {n}: HTTP 400" for n in range(30)]))
+
+
+@pytest.mark.parametrize(("outcome", "code"), [(WELL, 0), (BADLY, 1)])
+def test_the_years_of_identities_are_told(run: Run, monkeypatch: pytest.MonkeyPatch, outcome: YearsOutcome, code: int) -> None:
+    plans: list[YearsPlan] = []
+
+    async def perform(folder: Path, plan: YearsPlan, audience: YearsAudience) -> YearsOutcome:
+        assert folder.is_dir()
+        plans.append(plan)
+        for step, wrong in (("a good year", []), ("a bad year", ["x"])):
+            heard: list[str] = []
+            with audience.step(step, heard) as told:
+                told(0.5)
+                heard += wrong
+        return outcome
+
+    monkeypatch.setattr(performance, "perform", perform)
+
+    for_machines = run("rehearse", "identity-years", "--years", 2, "--devices", 7, "--seed", 9, "--json")
+    for_people = run("rehearse", "identity-years")
+
+    assert (for_machines.code, for_people.code) == (code, code)
+    assert plans == [YearsPlan(2, 7, 9), YearsPlan(3, 200, 1)]
+    assert json.loads(for_machines.out) == outcome.as_json()
+    assert for_machines.err == ""
+    assert "✓ a good year" in for_people.out
+    assert "✗ a bad year" in for_people.out
+    last = for_people.out.splitlines()[-1]
+    assert last.startswith("All went as it must:" if code == 0 else "Not all went as it must:")
+    assert "5 identities renewed, 1 of them after their end" in last
+    assert "0 of 35 attempts accepted; without renewal 2 locked out." in last
+    if code:
+        assert "✗ 1 devices are locked out" in for_people.out
+        assert "✗ device 18: HTTP 400" in for_people.out
+        assert "device 19" not in for_people.out
+        assert "✗ and 11 more, which --json tells" in for_people.out
+
+
+def test_whoever_waits_at_a_terminal_sees_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = io.StringIO()
+    monkeypatch.setattr(terminal, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+
+    with YearsReport(Output(as_json=False)).step("year [1]", []) as told:
+        told(0.5)
+
+    assert "year [1]" in terminal.getvalue()
+    assert "50%" in terminal.getvalue()
+
+
+@pytest.mark.parametrize("options", [("--years", 1), ("--years", 9), ("--devices", 4)])
+def test_a_fleet_has_time_and_devices_enough(run: Run, options: tuple[object, ...]) -> None:
+    assert run("rehearse", "identity-years", *options).code == 2

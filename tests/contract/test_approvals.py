@@ -55,6 +55,16 @@ async def test_is_found_by_transaction_and_signer_together_and_the_newest_counts
     assert await find("transaction 3", "signer of 1") is None
 
 
+async def test_the_newest_is_the_one_added_last_whatever_it_is_called(store: Store) -> None:
+    """Ids begin with a millisecond, and within it they are random."""
+    await add(store, *(replace(approval("1"), id=each) for each in ("2", "3", "1")))
+
+    newest = await store.read(lambda tx: tx.approvals.find("transaction 1", "signer of 1"))
+    assert newest is not None
+    assert newest.id == "1"
+    assert [each.id for each in await store.read(lambda tx: tx.approvals.listing())] == ["1", "3", "2"]
+
+
 async def test_an_update_stores_the_decision_and_nothing_else(store: Store) -> None:
     kept = approval()
     await add(store, kept)

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from bramley.model.commands import Command, CommandState, CommandUUID, PendingCommand
+from bramley.model.commands import RENEWAL_ANSWERED, Command, CommandState, CommandUUID, PendingCommand
 from bramley.model.enrollments import Enrollment
 from bramley.storage.errors import Conflict, NotFound
-from bramley.storage.protocols import Store
+from bramley.storage.protocols import Store, Tx
 from tests.conftest import NOW
 
 from .kit import SECOND, channel, command, enrollment, store_all
 
 LATER = NOW + SECOND
+FINAL = (CommandState.ACKNOWLEDGED, CommandState.ERROR, CommandState.COMMAND_FORMAT_ERROR)
 
 
 async def queue(store: Store, of: Enrollment, *names: str) -> list[Command]:
@@ -56,7 +58,7 @@ async def test_commands_are_handed_out_in_the_order_of_queueing(store: Store) ->
     assert await store.read(lambda tx: tx.commands.next(device.key)) is None
 
 
-@pytest.mark.parametrize("state", [CommandState.ACKNOWLEDGED, CommandState.ERROR, CommandState.COMMAND_FORMAT_ERROR])
+@pytest.mark.parametrize("state", FINAL)
 async def test_a_final_answer_is_stored_and_ends_the_command(store: Store, state: CommandState) -> None:
     (asked,) = await queue(store, enrollment(), "a")
     expected = replace(asked, state=state, answer=b"<report/>", answered_at=LATER)
@@ -138,6 +140,39 @@ async def test_one_pending_command_is_withdrawn(store: Store) -> None:
     assert not await store.run(lambda tx: tx.commands.withdraw(device.key, third.uuid, LATER))
     assert not await store.run(lambda tx: tx.commands.withdraw(device.key, first.uuid, LATER))
     assert await store.read(lambda tx: tx.commands.pending(device.key)) == [second]
+
+
+End = Callable[[Tx, Command], object]
+
+
+def answered_with(state: CommandState) -> End:
+    return lambda tx, ended: tx.commands.answer(ended.enrollment_key, ended.uuid, state, b"<report/>", LATER)
+
+
+def withdrawn(tx: Tx, ended: Command) -> object:
+    return tx.commands.withdraw(ended.enrollment_key, ended.uuid, LATER)
+
+
+def cancelled(tx: Tx, ended: Command) -> object:
+    return tx.commands.cancel(ended.enrollment_key, LATER)
+
+
+@pytest.mark.parametrize("end", [*map(answered_with, FINAL), withdrawn, cancelled])
+@pytest.mark.parametrize(("job", "kept"), [(RENEWAL_ANSWERED, b""), ("reconcile-answered", b"sealed"), (None, b"sealed")])
+async def test_what_a_renewal_brought_is_gone_with_its_end(store: Store, end: End, job: str | None, kept: bytes) -> None:
+    """Whichever end: an enrollment profile with a private key in it must not stay in the history."""
+    device = enrollment()
+    asked = command(device, "a", payload=b"sealed", job_on_answer=job)
+    await store_all(store, device, asked)
+    await answer(store, asked, CommandState.NOT_NOW)
+    await store.run(lambda tx: tx.commands.resume(device.key))
+    pending = await store.read(lambda tx: tx.commands.next(device.key))
+    assert pending is not None
+    assert pending.payload == b"sealed", "until then it is handed out, as often as it takes"
+    await store.run(lambda tx: end(tx, asked))
+    (ended,) = await store.read(lambda tx: tx.commands.history(device.key))
+    assert ended.state not in {CommandState.QUEUED, CommandState.NOT_NOW}
+    assert ended.payload == kept
 
 
 async def test_history_is_newest_first(store: Store) -> None:

@@ -8,13 +8,13 @@ from datetime import timedelta
 import pytest
 
 from bramley.model.kinds import Kind
-from bramley.model.lineages import KeyID, LineageID, Policy, SealedKey, Turn, VersionID, VersionState
+from bramley.model.lineages import KeyID, LineageID, Policy, SealedKey, Turn, Version, VersionID, VersionState
 from bramley.model.push import Route
 from bramley.storage.errors import Conflict, NotFound
 from bramley.storage.protocols import Store
 from tests.conftest import NOW
 
-from .kit import DAY, YEAR, enrollment, lineage, store_all, store_identity, version
+from .kit import DAY, SECOND, YEAR, enrollment, lineage, store_all, store_identity, version
 
 
 async def test_a_lineage_comes_back_as_it_was(store: Store) -> None:
@@ -192,3 +192,32 @@ async def test_versions_of_a_kind_are_counted_by_state(store: Store) -> None:
     await store_all(store, of, version(of, 1, VersionState.SUPERSEDED), version(of, 2), push, version(push))
     counted = await store.read(lambda tx: tx.lineages.count(Kind.DEVICE_IDENTITY))
     assert counted == dict.fromkeys(VersionState, 0) | {VersionState.SUPERSEDED: 1, VersionState.ACTIVE: 1}
+
+
+async def test_what_issuers_have_issued_is_counted_by_kind_state_and_end(store: Store) -> None:
+    ca, other = version(lineage("ca", Kind.IDENTITY_CA)), version(lineage("other", Kind.IDENTITY_CA))
+    await store_all(store, lineage("ca", Kind.IDENTITY_CA), ca, lineage("other", Kind.IDENTITY_CA), other)
+    active, superseded, revoked = VersionState.ACTIVE, VersionState.SUPERSEDED, VersionState.REVOKED
+    for name, kind, issuer, state, end in (
+        ("1", Kind.DEVICE_IDENTITY, ca, active, NOW),
+        ("2", Kind.DEVICE_IDENTITY, ca, superseded, NOW + DAY),
+        ("3", Kind.DEVICE_IDENTITY, ca, active, NOW - SECOND),
+        ("4", Kind.DEVICE_IDENTITY, ca, revoked, NOW + DAY),
+        ("5", Kind.DEVICE_IDENTITY, other, active, NOW + DAY),
+        ("6", Kind.OCSP_RESPONDER, ca, active, NOW + DAY),
+        ("7", Kind.OCSP_RESPONDER, ca, active, NOW - SECOND),
+    ):
+        of = lineage(name, kind)
+        await store_all(store, of, version(of, state=state, issuer_version=issuer.id, not_after=end))
+
+    async def counted(kind: Kind, *issuers: Version) -> int:
+        named = [each.id for each in issuers]
+        return await store.read(
+            lambda tx: tx.lineages.count_issued(kind, issuers=named, states=(active, superseded), ending_from=NOW)
+        )
+
+    assert await counted(Kind.DEVICE_IDENTITY, ca) == 2
+    assert await counted(Kind.DEVICE_IDENTITY, ca, other) == 3
+    assert await counted(Kind.OCSP_RESPONDER, ca) == 1
+    assert await counted(Kind.NETWORK_IDENTITY, ca) == 0
+    assert await counted(Kind.DEVICE_IDENTITY) == 0

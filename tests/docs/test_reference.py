@@ -48,7 +48,7 @@ async def served(installation: Installation) -> tuple[Dispatch, Dispatch]:
     return application.main, application.device
 
 
-@pytest.mark.parametrize("page", ["cli.md", "settings.md", "payloads.md"])
+@pytest.mark.parametrize("page", ["cli.md", "settings.md", "payloads.md", "commands.md"])
 def test_generated_parts_are_up_to_date(page: str) -> None:
     text = (REFERENCE / page).read_text(encoding="utf-8")
 

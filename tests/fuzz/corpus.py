@@ -7,6 +7,7 @@ are made only where there are none.
 from __future__ import annotations
 
 import base64
+import io
 import plistlib
 import shutil
 from collections.abc import Iterator
@@ -16,10 +17,12 @@ from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509 import ocsp
 
 from bramley.mdm import plist
 from bramley.mdm.plist import Writable
-from bramley.pki import certificates, cms, csr, keys, names, oids, pkcs12
+from bramley.pki import certificates, cms, csr, keys, names, oids, pkcs12, xar
 from bramley.pki.ca.authority import Authority, issue, self_signed
 from bramley.pki.ca.profiles import DEVICE_IDENTITY, IDENTITY_CA
 from bramley.pki.cms import ber, der, values
@@ -28,10 +31,12 @@ from bramley.pki.pkcs12 import Bundle, Style
 from bramley.pki.scep import attributes, enrollment, server
 from bramley.pki.scep.enrollment import Signer
 from bramley.pki.scep.messages import FailInfo, MessageType, PKIStatus
+from bramley.pki.scep.queries import SERVED
 from bramley.sandbox.signature import Identity, SignatureStyle
 from bramley.sandbox.signature import sign as sign_as_a_device
+from tests.pki.xar import building
 
-from .targets import archive
+from .targets import archive, asking
 from .world import BODY, CORPUS, KEYS, NONCE, NOW, PASSWORD, SUBJECT, World, world
 
 
@@ -113,6 +118,26 @@ def scep_requests(here: World) -> Iterator[bytes]:
         yield sent.message
 
 
+def asked(here: World, kind: MessageType) -> bytes:
+    """What a message of this type holds: a CSR, or which request, certificate or CRL is meant."""
+    if kind in (MessageType.PKCSReq, MessageType.RenewalReq):
+        return csr.build(here.device_key, SUBJECT, challenge_password=PASSWORD)
+    named = der.integer(here.device.serial_number) if kind is not MessageType.CertPoll else SUBJECT.public_bytes()
+    return der.sequence(here.ca.subject.public_bytes(), named)
+
+
+def scep_messages(here: World) -> Iterator[bytes]:
+    for kind in sorted(SERVED):
+        yield asking(kind, asked(here, kind))
+    # known from drafts, and served by nobody
+    yield asking(MessageType.UpdateReq, asked(here, MessageType.PKCSReq))
+
+
+def scep_asked(here: World) -> Iterator[bytes]:
+    for number, kind in enumerate(sorted(SERVED)):
+        yield bytes((number,)) + asked(here, kind)
+
+
 def scep_replies(here: World) -> Iterator[bytes]:
     message = next(scep_requests(here))
     request = replace(server.open_request(message, here.responder, now=NOW), sender_nonce=NONCE)
@@ -140,6 +165,18 @@ def chains_of_one(here: World) -> Iterator[bytes]:
     yield certificates.pem(here.device)
     yield from map(certificates.der, odd_certificates(here))
     yield certificates.der(here.device).replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x04")
+
+
+def ocsp_requests(here: World) -> Iterator[bytes]:
+    for digest in (hashes.SHA1(), hashes.SHA256(), hashes.SHA384()):
+        builder = ocsp.OCSPRequestBuilder().add_certificate(here.device, here.ca, digest)
+        yield builder.build().public_bytes(Encoding.DER)
+        yield builder.add_extension(x509.OCSPNonce(NONCE), critical=False).build().public_bytes(Encoding.DER)
+    odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3"), der.null())
+    yield builder.add_extension(odd, critical=True).build().public_bytes(Encoding.DER)
+    # of two certificates, which cryptography does not write
+    single = ber.parse(builder.build().public_bytes(Encoding.DER)).children[0].children[0].children[0].raw
+    yield der.sequence(der.sequence(der.sequence(single, single)))
 
 
 def archives(here: World) -> Iterator[bytes]:
@@ -177,6 +214,15 @@ def messages() -> Iterator[bytes]:
     yield plist.dumps({"Status": "Error", "CommandUUID": "one", "ErrorChain": chain, **udid})
 
 
+def packages(here: World) -> list[bytes]:
+    """A flat package, and the same one signed."""
+    plain = building.build({"PackageInfo": b"abc", "d/x": b"hello"})
+    target = io.BytesIO()
+    signer = xar.Identity(here.device_key, (here.device, here.ca))
+    xar.sign(xar.read(io.BytesIO(plain)), target, signer, now=NOW, progress=lambda _done: None)
+    return [plain, target.getvalue()]
+
+
 def main() -> None:
     if not KEYS.is_dir():
         make_keys()
@@ -188,13 +234,18 @@ def main() -> None:
         "mdm-signature": headers(here),
         "cms-certs-only": iter([cms.certs_only([here.device]), cms.certs_only([here.device, here.ca])]),
         "scep-request": scep_requests(here),
+        "scep-message": scep_messages(here),
+        "scep-asked": scep_asked(here),
         "scep-reply": scep_replies(here),
         "scep-attributes": scep_attributes(),
         "scep-get": queries(here),
+        "ocsp-request": ocsp_requests(here),
         "csr": requests(here),
         "certificate": chains_of_one(here),
         "pkcs12": archives(here),
         "pkcs12-inside": (parts_of_archive(Bundle(here.curve_key, here.curve), style) for style in Style),
+        "xar": iter(packages(here)),
+        "xar-table": (building.unpacked(each)[0].encode() for each in packages(here)),
         "plist": property_lists(),
         "checkin": messages(),
     }.items():

@@ -9,6 +9,7 @@ import base64
 import contextlib
 import hashlib
 import hmac
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,20 +18,26 @@ from bramley.mdm.errors import MDMError
 from bramley.mdm.identity import IdentityTrust, verify_signature, verify_tls
 from bramley.mdm.messages import parse_checkin
 from bramley.mdm.report import parse_report
-from bramley.pki import certificates, chains, cms, csr, keys, names, oids, pkcs12
+from bramley.pki import certificates, chains, cms, csr, keys, names, oids, pkcs12, xar
 from bramley.pki.cms import attributes as signed_attributes
 from bramley.pki.cms import ber, der
 from bramley.pki.cms.algorithms import DIGESTS
 from bramley.pki.cms.errors import CMSError
 from bramley.pki.errors import PKIError
-from bramley.pki.scep import attributes, enrollment, server
+from bramley.pki.revocation import ocsp_requests
+from bramley.pki.scep import attributes, enrollment, queries, server
 from bramley.pki.scep.errors import SCEPError
+from bramley.pki.scep.messages import MessageType
+from bramley.pki.scep.requests import check_signature
+from bramley.pki.xar import reading
 
-from .world import BODY, NOW, PASSWORD, world
+from .world import BODY, NONCE, NOW, PASSWORD, world
 
 MOST_BYTES = 16 * 1024
 _ITERATIONS = 200
 """A stranger's archive may cost seconds; a fuzzer's must not."""
+
+_MOST_ASKED = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +101,27 @@ def _scep_request(data: bytes) -> None:
     server.open_request(data, world().responder, now=NOW, allow_legacy=True)
 
 
+def _scep_message(data: bytes) -> None:
+    queries.open_message(check_signature(data), world().responder, now=NOW, allow_legacy=True)
+
+
+def _scep_asked(data: bytes) -> None:
+    """As from someone who signs and encrypts as they should: the first octet chooses the type, the rest is what is asked."""
+    kinds = sorted(queries.SERVED)
+    _scep_message(asking(kinds[data[0] % len(kinds)] if data else kinds[0], data[1:]))
+
+
+def asking(kind: MessageType, content: bytes) -> bytes:
+    """A pkiMessage of this type around these contents, by the device."""
+    here = world()
+    return cms.sign(
+        cms.encrypt(content, recipients=[here.ca]),
+        key=here.device_key,
+        certificate=here.device,
+        attributes=attributes.encode(transaction_id="TRANSACTION-1", message_type=kind, sender_nonce=NONCE),
+    )
+
+
 def _scep_reply(data: bytes) -> None:
     enrollment.accept(data, world().sent, now=NOW)
 
@@ -105,6 +133,13 @@ def _scep_attributes(data: bytes) -> None:
         attributes.text(found, oid)
     for oid in (oids.SCEP_SENDER_NONCE, oids.SCEP_RECIPIENT_NONCE):
         attributes.nonce(found, oid)
+
+
+def _ocsp_request(data: bytes) -> None:
+    asked = ocsp_requests.read(data, most=_MOST_ASKED).certificates
+    # what an answer repeats says the same as what was asked
+    repeated = der.sequence(der.sequence(der.sequence(*(der.sequence(each.der) for each in asked))))
+    assert ocsp_requests.read(repeated, most=_MOST_ASKED).certificates == asked
 
 
 def _plist(data: bytes) -> None:
@@ -141,19 +176,37 @@ def archive(parts: bytes, digest: str = "sha1") -> bytes:
     return der.sequence(der.integer(3), content, der.sequence(digest_info, der.octet_string(salt)))
 
 
+def _xar(data: bytes) -> None:
+    xar.verify(xar.read(io.BytesIO(data)), progress=lambda _done: None)
+
+
+def _xar_table(data: bytes) -> None:
+    """As from someone who makes sizes and checksum fit; what signing rewrites reads back as the same."""
+    table = reading.parse(data)
+    checksum = b'<checksum style="sha1"><offset>0</offset><size>20</size></checksum>'
+    moved = reading.parse(table.rewritten(checksum, [each.offset + 1 for each in table.chunks]))
+    assert [each.offset - 1 for each in moved.chunks] == [each.offset for each in table.chunks]
+    assert not moved.is_signed
+
+
 TARGETS = {
     "cms": Target(_signed, (CMSError,)),
     "cms-enveloped": Target(_enveloped, (CMSError,)),
     "mdm-signature": Target(_mdm_signature, (MDMError,)),
     "cms-certs-only": Target(_certs_only, (PKIError,)),
     "scep-request": Target(_scep_request, (SCEPError,)),
+    "scep-message": Target(_scep_message, (SCEPError,)),
+    "scep-asked": Target(_scep_asked, (SCEPError,)),
     "scep-reply": Target(_scep_reply, (SCEPError,)),
     "scep-attributes": Target(_scep_attributes, (SCEPError, CMSError)),
     "scep-get": Target(server.decode_get_message, (SCEPError,)),
+    "ocsp-request": Target(_ocsp_request, (CMSError,)),
     "csr": Target(csr.load, (PKIError,)),
     "certificate": Target(_certificate, (PKIError,)),
     "pkcs12": Target(_pkcs12, (PKIError,)),
     "pkcs12-inside": Target(_pkcs12_inside, (PKIError,)),
+    "xar": Target(_xar, (PKIError,)),
+    "xar-table": Target(_xar_table, (PKIError,)),
     "plist": Target(_plist, (MDMError,)),
     "checkin": Target(_checkin, (MDMError,)),
 }

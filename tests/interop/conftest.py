@@ -1,4 +1,4 @@
-"""A service on loopback, with a clock that tells the time, for programs that look at their own."""
+"""A service on loopback, with a clock that tells the time until a test moves it, for programs that look at their own."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from bramley.operations.installation import Installation, initialize, open_insta
 from bramley.operations.push import importing
 from bramley.pki import keys
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
+from bramley.sandbox.clock import ShiftedClock
 from bramley.settings import Settings, load
 from bramley.web.service import Service
 from tests.interop.kit import Relay, Server
@@ -50,12 +51,13 @@ async def serving(
     shutil.copytree(template.data, data)
     scep = dataclasses.replace(template.scep, **changed)
     settings = dataclasses.replace(template, data=data, scep=scep)
-    installation = await open_installation(settings, SystemClock(), {})
+    clock = ShiftedClock()
+    installation = await open_installation(settings, clock, {})
     if prepare is not None:
         await prepare(installation)
     service = await Service.start(installation)
     try:
-        yield await Server.start(service, folder)
+        yield await Server.start(service, clock, folder)
     finally:
         await service.stop()
 

@@ -10,8 +10,8 @@ import shutil
 import signal
 import ssl
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
@@ -21,12 +21,17 @@ from asn1crypto.algos import DigestAlgorithm, EncryptionAlgorithm
 from asn1crypto.cms import ContentInfo
 from cryptography import x509
 
+from bramley.lifecycle.plans import PACES
 from bramley.model.enrollments import Binding, EnrollmentKey, Purpose
 from bramley.model.events import EventKind
 from bramley.model.lineages import Version
-from bramley.operations import enrolling
+from bramley.model.plans import PlanKind, PlanStage
+from bramley.operations import ca_rollover, enrolling
+from bramley.operations.ca_plan import Mode
+from bramley.operations.records import GENERATION_NOTE
 from bramley.pki import certificates
 from bramley.pki.scep import challenge as challenges
+from bramley.sandbox.clock import ShiftedClock
 from bramley.storage.protocols import Tx
 from bramley.web.service import Service
 
@@ -71,9 +76,11 @@ async def run(*command: str | Path, folder: Path, environment: Mapping[str, str]
         async with asyncio.timeout(seconds):
             output, said = await process.communicate()
     except TimeoutError:
-        os.killpg(process.pid, signal.SIGKILL)
-        await process.wait()
         pytest.fail(f"{command[0]} did not end within {seconds:.0f} seconds")
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
     assert process.returncode is not None
     return Ended(process.returncode, output, said.decode(errors="replace"))
 
@@ -91,16 +98,59 @@ class Server:
     """A running service, and the files that a client's administrator would copy from it."""
 
     service: Service
+    clock: ShiftedClock
     root: Path
     ca: Path
 
     @classmethod
-    async def start(cls, service: Service, folder: Path) -> Server:
-        authorities = service.live.current().authorities
-        server = cls(service, folder / "root.pem", folder / "ca.pem")
-        server.root.write_bytes(certificates.pem(authorities.root.certificate))
-        server.ca.write_bytes(certificates.pem(authorities.identity.authority.certificate))
+    async def start(cls, service: Service, clock: ShiftedClock, folder: Path) -> Server:
+        server = cls(service, clock, folder / "root.pem", folder / "ca.pem")
+        server.root.write_bytes(certificates.pem(service.live.current().authorities.root.certificate))
+        server.ca.write_bytes(certificates.pem(server.issuing))
         return server
+
+    @property
+    def issuing(self) -> x509.Certificate:
+        """The identity CA that issues at the moment."""
+        return self.service.live.current().authorities.identity.authority.certificate
+
+    async def prepare_rollover(self) -> None:
+        """Begins a rollover to a new key, and waits until the next CA can be asked for."""
+        await ca_rollover.begin(self.service.live.installation, Mode.NEW_KEY, actor="test")
+        await self._reach(PlanStage.TRUSTED)
+
+    async def roll_over(self) -> Server:
+        """Has the prepared CA take over; the server as its administrator would copy from it now, without the files of before.
+
+        The clock goes on by the minute that the servers of an installation have to hear of the new CA; to the client this is
+        a server whose clock is a little fast.
+        """
+        former = self.issuing
+        self.clock.shift += PACES[PlanKind.CA_ROLLOVER].settle
+        await self._reach(PlanStage.USED)
+        assert self.issuing.public_key() != former.public_key()
+        assert self.issuing.subject != former.subject
+        now = replace(self, ca=self.ca.with_name("new-ca.pem"))
+        now.ca.write_bytes(certificates.pem(self.issuing))
+        return now
+
+    async def withdraw(self) -> None:
+        """Has the server do in a moment what it does in the weeks after a rollover, as if its clock had been far ahead."""
+        weeks = PACES[PlanKind.CA_ROLLOVER].linger + timedelta(hours=2)
+        self.clock.shift += weeks
+        await self._reach(PlanStage.WITHDRAWN)
+        self.clock.shift -= weeks
+
+    async def _reach(self, stage: PlanStage) -> None:
+        """The server takes its steps by itself; from here on it uses what came of them."""
+        live = self.service.live
+
+        def reached(tx: Tx) -> bool:
+            return tx.plans.recent(limit=1)[0].stage is stage and tx.notes.get(GENERATION_NOTE) == live.current().generation
+
+        async with asyncio.timeout(20):
+            while not await live.installation.store.read(reached):
+                await asyncio.sleep(0.05)
 
     @property
     def port(self) -> int:
@@ -128,6 +178,7 @@ class Server:
     async def judge(self, certificate: Path, key: Path, challenge: Challenge) -> Version:
         """What a client came to hold: recorded here, bound to the enrollment, for the client's key, and good for OpenSSL."""
         issued = x509.load_pem_x509_certificate(certificate.read_bytes())
+        issued.verify_directly_issued_by(self.issuing)
         sha256 = certificates.sha256(issued)
 
         def look(tx: Tx) -> tuple[Version | None, Binding | None]:
@@ -170,13 +221,17 @@ class Server:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One pkiMessage on its way, as asn1crypto reads it, and how long its request line was."""
+    """One pkiMessage on its way, as asn1crypto reads it, and how long its request line was.
+
+    `recipient` is the serial number of the certificate that it is encrypted to.
+    """
 
     message_type: str
     digest: str
     cipher: str
     method: str
     request_line: int
+    recipient: int
 
     def __str__(self) -> str:
         """As the reference page words it."""
@@ -189,7 +244,9 @@ class Sent:
         (kind,) = (each["values"][0].native for each in signer["signed_attrs"] if each["type"].dotted == MESSAGE_TYPE)
         envelope = ContentInfo.load(signed["encap_content_info"]["content"].native)["content"]
         cipher = envelope["encrypted_content_info"]["content_encryption_algorithm"]
-        return cls(TYPE_NAMES[kind], _digest_name(signer["digest_algorithm"]), _cipher_name(cipher), method, request_line)
+        (recipient,) = envelope["recipient_infos"]
+        serial: int = recipient.chosen["rid"].chosen["serial_number"].native
+        return cls(TYPE_NAMES[kind], _digest_name(signer["digest_algorithm"]), _cipher_name(cipher), method, request_line, serial)
 
 
 def _digest_name(algorithm: DigestAlgorithm) -> str:
@@ -218,32 +275,50 @@ class Relay:
         context = ssl.create_default_context(cafile=server.root)
         sent: list[Sent] = []
 
-        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            behind_reader, behind_writer = await asyncio.open_connection("localhost", server.port, ssl=context)
-            answers = asyncio.create_task(_pump(behind_reader, writer))
-            try:
-                while head := await _head(reader):
-                    body = await reader.readexactly(_content_length(head))
-                    behind_writer.write(head + body)
-                    _note(sent, head, body)
-            except ConnectionError:
-                pass
-            finally:
-                behind_writer.close()
-                await answers
-                writer.close()
+        connections: list[asyncio.Task[None]] = []
 
-        listening = await asyncio.start_server(forward, "127.0.0.1", 0, limit=64 * 1024)
-        async with listening:
-            port = listening.sockets[0].getsockname()[1]
-            yield cls(f"http://127.0.0.1:{port}/scep", sent)
+        async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            async with _closing(writer):
+                behind_reader, behind_writer = await asyncio.open_connection("localhost", server.port, ssl=context)
+                async with asyncio.TaskGroup() as both:
+                    both.create_task(_pump(behind_reader, writer))
+                    async with _closing(behind_writer):
+                        while head := await _head(reader):
+                            body = await reader.readexactly(_content_length(head))
+                            behind_writer.write(head + body)
+                            _note(sent, head, body)
+
+        def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            connections.append(asyncio.create_task(forward(reader, writer)))
+
+        listening = await asyncio.start_server(accept, "127.0.0.1", 0, limit=64 * 1024)
+        try:
+            async with listening:
+                port = listening.sockets[0].getsockname()[1]
+                yield cls(f"http://127.0.0.1:{port}/scep", sent)
+        finally:
+            for connection in connections:
+                connection.cancel()
+            ended = await asyncio.gather(*connections, return_exceptions=True)
+        # what went wrong on a connection is the test's to know, and not only its client's
+        assert [each for each in ended if each is not None and not isinstance(each, asyncio.CancelledError)] == []
+
+
+@asynccontextmanager
+async def _closing(writer: asyncio.StreamWriter) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        writer.close()
+        with suppress(ConnectionError, ssl.SSLError):
+            await writer.wait_closed()
 
 
 async def _head(reader: asyncio.StreamReader) -> bytes:
     """The next request's header; nothing where the client has closed."""
     try:
         return await reader.readuntil(b"\r\n\r\n")
-    except asyncio.IncompleteReadError:
+    except (asyncio.IncompleteReadError, ConnectionError):
         return b""
 
 

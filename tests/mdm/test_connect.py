@@ -270,3 +270,40 @@ async def test_a_payload_opens_for_its_own_command_only(server: Server) -> None:
     assert b"SecurityInfo" not in first.payload
     with pytest.raises(SealError):
         connect.deliver(PendingCommand(first.uuid, "SecurityInfo", second.payload), server.sealer)
+
+
+TOLD = {"DeviceName": "Jo's iPhone", "OSVersion": "18.2", "BuildVersion": "22C152", "ProductName": "iPhone15,2", "Model": "MX"}
+OURS = ("device_name", "os_version", "build_version", "product_name", "model")
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ({"QueryResponses": TOLD}, ("Jo's iPhone", "18.2", "22C152", "iPhone15,2", "MX")),
+        ({"QueryResponses": {"DeviceName": "Jo's iPhone"}}, ("Jo's iPhone", "15.1", None, None, None)),
+        ({"QueryResponses": {"DeviceName": "x" * 256, "OSVersion": 18, "Model": ""}}, (None, "15.1", None, None, None)),
+        ({"QueryResponses": {"SerialNumber": "ANOTHER", "UDID": "other"}}, (None, "15.1", None, None, None)),
+        ({"QueryResponses": [TOLD]}, (None, "15.1", None, None, None)),
+        ({}, (None, "15.1", None, None, None)),
+    ],
+)
+async def test_what_a_device_tells_of_itself_is_kept_with_it(server: Server, told: dict[str, object], kept: object) -> None:
+    identity = await server.enroll()
+    key = identity.enrollment_key
+    uuid = await server.queue(key, DeviceInformation(("DeviceName",)))
+    await server.connect(identity, "NotNow", uuid, **told)
+    before = await server.row(key)
+    server.later(minutes=1)
+    await server.connect(identity, "Acknowledged", uuid, **told)
+    row = await server.row(key)
+    assert tuple(getattr(row, name) for name in OURS) == kept
+    assert (row.serial_number, row.udid) == (before.serial_number, before.udid)
+    assert before.device_name is None
+    assert (await server.command(key, uuid)).state is CommandState.ACKNOWLEDGED
+
+
+async def test_other_answers_describe_nothing(server: Server) -> None:
+    identity = await server.enroll()
+    uuid = await server.queue(identity.enrollment_key, SecurityInfo())
+    await server.connect(identity, "Acknowledged", uuid, QueryResponses=TOLD)
+    assert (await server.row(identity.enrollment_key)).device_name is None

@@ -150,6 +150,7 @@ def test_whatever_is_not_exactly_a_property_list_is_refused(body: bytes, why: st
         b"<plist version='1.0' evil='1'><string>a</string></plist>",
         "<?xml version='1.0' encoding='UTF-16'?><plist><string>a</string></plist>".encode("utf-16"),
         "<?xml version='1.0' encoding='UTF-16'?><plist><string>a</string></plist>".encode("utf-16-be"),
+        b"<?xml version='1.0' encoding='ATF-8'?><plist><string>a</string></plist>",
         "<?xml version='1.0' encoding='ISO-8859-1'?><plist><string>é</string></plist>".encode("latin-1"),
         plistlib.dumps({"a": 1}, fmt=plistlib.FMT_BINARY),
         DOCTYPE + b"<plist><string>a&undeclared;b</string></plist>",

@@ -17,7 +17,7 @@ from bramley.model.events import EventKind
 from bramley.operations import approvals
 from bramley.operations.live import Live
 from bramley.pki import certificates, keys
-from tests.apple.push_certificate.site import HANG, Site, answer, site
+from tests.apple.site import HANG, Site, answer, site
 from tests.conftest import SetClock
 
 from .conftest import challenge_for

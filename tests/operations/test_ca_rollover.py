@@ -175,8 +175,7 @@ async def test_who_relies_on_the_old_ca(
     assert (await advance(live) is not None) is relies
 
 
-async def test_many_who_rely_are_counted(live: Live, clock: SetClock, monkeypatch: pytest.MonkeyPatch, device_keys: Keys) -> None:
-    monkeypatch.setattr(ca_plan, "_PAGE", 2)
+async def test_many_who_rely_are_counted(live: Live, clock: SetClock, device_keys: Keys) -> None:
     public = device_keys[0].public_key()
     for number in range(5):
         await identity(live, EnrollmentKey(f"old {number}"), public)

@@ -132,6 +132,8 @@ ENDED, LONG_AGO = replace(VERSION, not_after=NOW - DAY), replace(VERSION, not_af
         (VERSION, PHONE, None, Way.OVER_THE_AIR),
         (ENDED, MAC, AFTER_END, Way.OVER_THE_AIR),
         (ENDED, MAC, None, Way.PROFILES_RENEW),
+        (VERSION, replace(MAC, invariants="former"), AFTER_END, Way.FORMER_PROFILE),
+        (VERSION, replace(MAC, invariants="former:0123456789abcdef"), AFTER_END, Way.OVER_THE_AIR),
         (ENDED, PHONE, None, Way.NEW_LINK),
         (LONG_AGO, PHONE, AFTER_END, Way.NEW_LINK),
         (LONG_AGO, replace(MAC, product_name="Macmini9,1"), AFTER_END, Way.PROFILES_RENEW),
@@ -144,5 +146,5 @@ ENDED, LONG_AGO = replace(VERSION, not_after=NOW - DAY), replace(VERSION, not_af
 def test_every_device_has_one_way_back(version: Version, enrollment: Enrollment, after_end: timedelta | None, way: Way) -> None:
     found, until = way_back(version, enrollment, NOW, after_end=after_end)
     assert found is way
-    assert (until is not None) is (way is Way.OVER_THE_AIR)
+    assert (until is not None) is (way in {Way.OVER_THE_AIR, Way.FORMER_PROFILE})
     assert until is None or until >= NOW

@@ -15,8 +15,8 @@ from bramley.model.profiles import Handling, TargetKind
 from bramley.operations.live import Live
 from bramley.operations.profiles import assigning, keeping, signing, verdict
 from bramley.operations.profiles.assigning import Target
-from bramley.operations.profiles.signing import Signer
 from bramley.operations.profiles.verdict import Shown
+from bramley.operations.signers import Signer
 from bramley.pki import certificates, cms, keys, names
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import Authority, issue, self_signed
@@ -42,6 +42,7 @@ PROFILE: dict[str, Any] = {
     "PayloadDisplayName": "Wi-Fi",
     "PayloadContent": [PAYLOAD],
 }
+OTHER_UUID = "00000000-0000-4000-8000-000000000009"
 MDM = {
     "PayloadType": "com.apple.mdm",
     "PayloadVersion": 1,
@@ -94,7 +95,7 @@ async def test_kept_replaced_and_the_same_again(live: Live) -> None:
         (written(PayloadIdentifier="bramley.enrollment"), BadInput, "this server's own"),
         (written(PayloadIdentifier="bramley"), BadInput, "this server's own"),
         (written(PayloadContent=[MDM]), BadInput, "MDM payload"),
-        (written(PayloadContent=[MDM, {**MDM, "PayloadUUID": "00000000-0000-4000-8000-000000000009"}]), BadProfile, "com.apple.mdm"),
+        (written(PayloadContent=[MDM, {**MDM, "PayloadUUID": OTHER_UUID}]), BadProfile, "com.apple.mdm"),
         (with_payload(PayloadCertificateUUID="00000000-0000-4000-8000-00000000000f"), BadProfile, "PayloadCertificateUUID"),
         (with_payload(SSID_STR=7), BadProfile, "SSID_STR"),
         (with_payload(SSID_STR="{{ device.color }}"), (BadProfile, UnknownVariable), "device.color"),
@@ -156,13 +157,13 @@ async def test_all_targets_or_none(live: Live) -> None:
 
 
 class TestOnCommand:
-    def test_signed_by_each_signer_devices_show_it_as_verified(self, live: Live) -> None:
+    @pytest.mark.parametrize("signer", [Signer.OWN, Signer.HTTPS])
+    async def test_signed_by_each_signer_devices_show_it_as_verified(self, live: Live, signer: Signer) -> None:
         snapshot = live.current()
-        for signer in Signer:
-            signed = documents.read(signing.sign_file(written(), signing.pair_of(snapshot, signer), None, NOW))
-            assert signed.content == PROFILE
-            judged = verdict.judge(signed, ours=[snapshot.authorities.root.certificate], public=[], now=NOW)
-            assert judged.shown is Shown.VERIFIED, judged.why
+        signed = documents.read(signing.sign_file(written(), await signing.pair_of(live, signer), None, NOW))
+        assert signed.content == PROFILE
+        judged = verdict.judge(signed, ours=[snapshot.authorities.root.certificate], public=[], now=NOW)
+        assert judged.shown is Shown.VERIFIED, judged.why
 
     def test_encrypted_before(self, live: Live, device_keys: list[Any]) -> None:
         snapshot = live.current()

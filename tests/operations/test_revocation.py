@@ -29,7 +29,7 @@ from bramley.operations.crl_due import PUBLISH_CRLS
 from bramley.operations.errors import NotReady
 from bramley.operations.installation import Installation, initialize, open_installation
 from bramley.operations.live import Live
-from bramley.operations.ocsp import MOST, OCSP
+from bramley.operations.ocsp import MOST, OCSP, retire_responders
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import Authority, issue
@@ -537,7 +537,48 @@ async def test_responders_are_shared_and_replaced_when_half_their_life_has_passe
     lineage = await first.read(lambda tx: tx.lineages.find(Kind.OCSP_RESPONDER, "identity-ca"))
     assert lineage is not None
     versions = await first.read(lambda tx: tx.lineages.versions(lineage.id))
-    assert [each.state for each in versions] == [VersionState.SUPERSEDED, VersionState.SUPERSEDED, VersionState.ACTIVE]
+    assert [each.state for each in versions] == [VersionState.RETIRED, VersionState.RETIRED, VersionState.ACTIVE]
+
+
+async def test_a_responder_loses_its_key_a_day_after_its_end(server: Server, key: keys.PublicKey) -> None:
+    device = await server.identity(key)
+    await server.ask(device)
+    upkeep = Revocations(await Live.start(server.installation)).upkeep
+    lineage = await server.read(lambda tx: tx.lineages.find(Kind.OCSP_RESPONDER, "identity-ca"))
+    assert lineage is not None
+
+    async def first() -> Version:
+        return (await server.read(lambda tx: tx.lineages.versions(lineage.id)))[0]
+
+    made = await first()
+    assert made.not_after is not None
+    assert made.key_id is not None
+    end = made.not_after + timedelta(days=1)
+    for moment, state in ((end, VersionState.SUPERSEDED), (end + timedelta(seconds=1), VersionState.RETIRED)):
+        server.clock.moment = moment
+        await upkeep([])
+        kept = await server.read(lambda tx: tx.keys.get(made.key_id))  # type: ignore[arg-type]
+        assert ((await first()).state, kept is not None) == (state, state is VersionState.SUPERSEDED)
+
+    assert replace(await first(), key_id=made.key_id, state=made.state, changed_at=made.changed_at, reason="") == made
+    await upkeep([])  # nothing is left to do
+    assert len(await server.read(lambda tx: tx.events.find(kind=EventKind.CERTIFICATE_RETIRED))) == 1
+    assert await server.status(device) == GOOD
+
+
+async def test_so_does_one_that_nothing_has_replaced(server: Server, key: keys.PublicKey) -> None:
+    """As that of a CA that has ended, or whose key was taken away."""
+    device = await server.identity(key)
+    await server.ask(device)
+    server.clock.moment = NOW + timedelta(days=30)
+
+    await retire_responders(server.installation, actor="test")
+
+    lineage = await server.read(lambda tx: tx.lineages.find(Kind.OCSP_RESPONDER, "identity-ca"))
+    assert lineage is not None
+    (responder,) = await server.read(lambda tx: tx.lineages.versions(lineage.id))
+    assert (responder.state, responder.key_id) == (VersionState.RETIRED, None)
+    assert await server.status(device) == GOOD
 
 
 async def test_a_device_cannot_answer_for_its_ca(server: Server, key: keys.PublicKey) -> None:

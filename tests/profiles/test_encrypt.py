@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import plistlib
 import shutil
 import subprocess
@@ -105,8 +106,9 @@ def test_another_device_cannot_open_it(device: x509.Certificate, device_key: rsa
     assert cms.decrypt(sealed, certificate=device, key=device_key).content
     with pytest.raises(cms.CMSError):
         cms.decrypt(sealed, certificate=other, key=stranger)
-    with pytest.raises(cms.CMSError):
-        cms.decrypt(sealed, certificate=device, key=stranger)
+    with contextlib.suppress(cms.CMSError):
+        # with another key the padding is right once in some hundred times, and then what comes out is noise
+        assert cms.decrypt(sealed, certificate=device, key=stranger).content != plistlib.dumps(PROFILE["PayloadContent"])
 
 
 def test_encrypted_then_signed_verifies_and_opens(

@@ -10,7 +10,7 @@ import pytest
 from bramley.pki import certificates
 from bramley.profiles.build import Profile, Scope
 from bramley.profiles.errors import BadPayload
-from bramley.profiles.payloads import CertificatePayload, MDMPayload, RootCertificatePayload, SCEPPayload
+from bramley.profiles.payloads import CertificatePayload, MDMPayload, PKCS12Payload, RootCertificatePayload, SCEPPayload
 
 from .kit import Signing
 
@@ -30,6 +30,17 @@ def scep(**changes: Any) -> SCEPPayload:
         "name": "Orchard",
     }
     return SCEPPayload(**{**given, **changes})
+
+
+def pkcs12(**changes: Any) -> PKCS12Payload:
+    given: dict[str, Any] = {
+        "identifier": "example.orchard.pkcs12",
+        "uuid": S,
+        "display_name": "Identity",
+        "archive": b"an archive",
+        "password": "XYZZY",
+    }
+    return PKCS12Payload(**{**given, **changes})
 
 
 def mdm(**changes: Any) -> MDMPayload:
@@ -56,6 +67,14 @@ def test_the_schema_finds_no_fault(schema: Any, signing: Signing) -> None:
     assert list(schema.profile(plistlib.loads(made.to_bytes()))) == []
 
 
+def test_the_schema_finds_no_fault_where_the_identity_comes_along(schema: Any) -> None:
+    made = plistlib.loads(profile(pkcs12(), mdm()).to_bytes())
+    assert list(schema.profile(made)) == []
+    brought = made["PayloadContent"][0]
+    assert (brought["PayloadContent"], brought["Password"]) == (b"an archive", "XYZZY")
+    assert (brought["KeyIsExtractable"], brought["AllowAllAppsAccess"]) == (False, False)
+
+
 def test_a_reference_to_no_payload_would_not_go_unseen(schema: Any) -> None:
     assert any("IdentityCertificateUUID" in line for line in schema.profile(profile(mdm()).to_plist()))
 
@@ -80,6 +99,12 @@ def test_mdm_signs_its_messages_and_says_when_it_leaves() -> None:
 def test_a_weak_or_nameless_identity_is_not_asked_for(changes: dict[str, Any]) -> None:
     with pytest.raises(BadPayload):
         scep(**changes)
+
+
+@pytest.mark.parametrize("changes", [{"archive": b""}, {"password": ""}])
+def test_an_identity_that_no_device_could_open_is_not_sent(changes: dict[str, Any]) -> None:
+    with pytest.raises(BadPayload, match="archive and its password"):
+        pkcs12(**changes)
 
 
 @pytest.mark.parametrize(
@@ -111,5 +136,7 @@ def test_what_is_not_set_is_left_out() -> None:
     assert (keys["PayloadType"], keys["PayloadVersion"], keys["PayloadOrganization"]) == ("Configuration", 1, "Orchard Ltd")
 
 
-def test_the_challenge_is_not_shown() -> None:
-    assert "XYZZY" not in repr(profile(scep(challenge="XYZZY")))
+def test_challenge_archive_and_password_are_not_shown() -> None:
+    shown = repr(profile(scep(challenge="XYZZY"), pkcs12(uuid="other")))
+    assert "XYZZY" not in shown
+    assert "an archive" not in shown

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -27,6 +28,27 @@ async def test_a_sound_server_is_healthy_and_ready(world: World) -> None:
 
     assert (ready.status_code, ready.json()) == (200, {"ready": True, "not_ready": [], "warnings": []})
     assert (await world.http.head("/healthz")).status_code == 200
+
+
+async def test_a_static_challenge_is_warned_of_and_not_told(world: World) -> None:
+    installation, secret = world.installation, "a challenge for anybody"
+    settings = replace(installation.settings, scep=replace(installation.settings.scep, static_challenge=secret))
+    world.live.installation = replace(installation, settings=settings)
+
+    ready = await world.http.get("/readyz")
+
+    assert (ready.status_code, ready.json()["warnings"]) == (200, ["scep-static-challenge"])
+    assert secret not in ready.text
+
+
+async def test_identities_whose_keys_travel_are_warned_of(world: World) -> None:
+    installation = world.installation
+    settings = replace(installation.settings, identity=replace(installation.settings.identity, source="pkcs12"))
+    world.live.installation = replace(installation, settings=settings)
+
+    ready = await world.http.get("/readyz")
+
+    assert (ready.status_code, ready.json()["warnings"]) == (200, ["identity-pkcs12"])
 
 
 async def test_a_server_whose_certificate_has_ended_is_not_ready(world: World) -> None:

@@ -1,1 +1,4 @@
-"""Clients of Apple's services. Nothing here reads or writes the database: callers decide what an answer means."""
+"""Clients of Apple's services, and `http`, the way to ask any web service.
+
+Nothing here reads or writes the database: callers decide what an answer means.
+"""

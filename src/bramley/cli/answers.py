@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from bramley.cli.output import Output
-from bramley.mdm import plist
-from bramley.mdm.plist import PlistValue
-from bramley.mdm.report import MAX_REPORT_BYTES, parse_report
+from bramley.mdm.commands import SettingAnswer, Told, read_answer, settings_answers
+from bramley.mdm.report import ErrorItem, parse_report
 from bramley.model.commands import Command, CommandState
 from bramley.operations import commands
 from bramley.operations.installation import Installation
 
 _PENDING = frozenset({CommandState.QUEUED, CommandState.NOT_NOW})
 _FAILED = frozenset({CommandState.ERROR, CommandState.COMMAND_FORMAT_ERROR, CommandState.CANCELLED})
-_ENVELOPE = frozenset({"Status", "CommandUUID", "UDID", "EnrollmentID", "UserID", "UserShortName", "UserLongName", "ErrorChain"})
-"""Keys of every answer: who speaks and how it went."""
 
 
 async def wait_for(installation: Installation, queued: Command, *, seconds: float) -> Command:
@@ -35,19 +33,28 @@ async def wait_for(installation: Installation, queued: Command, *, seconds: floa
 
 
 def failed(command: Command) -> bool:
-    """Whether it ended other than by Acknowledged."""
-    return command.state in _FAILED
+    """Whether it ended other than by Acknowledged, or an item of Settings did."""
+    return command.state in _FAILED or any(each.status != "Acknowledged" for each in _settings(command, _told(command)))
 
 
-def show(output: Output, command: Command) -> None:
-    """The command, and its answer where there is one."""
+def show(output: Output, command: Command, *, pin: str | None = None) -> None:
+    """The command, and its answer where there is one; what is odd about that is a remark. Machines are told the PIN here."""
+    told, errors = _told(command), parse_report(command.answer).error_chain if command.answer is not None else ()
     if output.as_json:
-        output.json(command_as_json(command) | {"answer": _content(command), "error_chain": _errors(command)})
+        chain = [{"domain": item.domain, "code": item.code, "description": item.description} for item in errors]
+        made = {} if pin is None else {"pin": pin}
+        output.json(command_as_json(command) | {"answer": told.content, "error_chain": chain} | made)
         return
     output.line(f"{command.uuid} {command.request_type}: {command.state}")
-    for item in _errors(command):
-        output.line(f"  {item['domain']} {item['code']}: {item['description']}")
-    for key, value in _content(command).items():
+    _tell(output, errors, "  ")
+    for at, setting in enumerate(_settings(command, told), 1):
+        output.line(f"  item {at}: {setting.status}")
+        _tell(output, setting.errors, "    ")
+    for finding in told.findings:
+        output.remark(f"{finding.path}: {finding.words}")
+    if command.request_type == "Settings":
+        return
+    for key, value in told.content.items():
         if isinstance(value, dict):
             output.fields(key, list(value.items()))
         else:
@@ -68,13 +75,14 @@ def command_as_json(command: Command) -> dict[str, object]:
     }
 
 
-def _content(command: Command) -> dict[str, PlistValue]:
-    if command.answer is None:
-        return {}
-    answer = plist.loads(command.answer, max_bytes=MAX_REPORT_BYTES)
-    return {key: value for key, value in answer.items() if key not in _ENVELOPE} if isinstance(answer, dict) else {}
+def _told(command: Command) -> Told:
+    return Told({}) if command.answer is None else read_answer(command.request_type, command.answer)
 
 
-def _errors(command: Command) -> list[dict[str, object]]:
-    chain = parse_report(command.answer).error_chain if command.answer is not None else ()
-    return [{"domain": item.domain, "code": item.code, "description": item.description} for item in chain]
+def _settings(command: Command, told: Told) -> Sequence[SettingAnswer]:
+    return settings_answers(told.content) if command.request_type == "Settings" else ()
+
+
+def _tell(output: Output, errors: Sequence[ErrorItem], indent: str) -> None:
+    for item in errors:
+        output.line(f"{indent}{item.domain} {item.code}: {item.description}")

@@ -16,6 +16,7 @@ from bramley.cli.verbs import Verb, noun
 from bramley.errors import BadInput
 from bramley.lifecycle import schedule
 from bramley.lifecycle.next_step import OWN, NextStep, next_step
+from bramley.model.enrollments import weakness
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
 from bramley.operations import certificates
@@ -135,6 +136,7 @@ def _print(session: Session, detail: CertificateDetail, step: NextStep, now: dat
             ("id", version.id),
             ("version", f"{version.number} of {len(detail.versions)}"),
             ("state", f"{version.state}{', expired' if version.expired(now) else ''}"),
+            ("weakness", weakness(lineage.route)),
             ("reason", version.reason),
             ("next step", f"{step.mover}: {step.text}"),
             ("subject", version.subject),
@@ -178,7 +180,7 @@ def _line(row: CertificateRow, step: NextStep, now: datetime) -> Sequence[object
         version.serial,
         version.not_after,
         _days_left(row, now),
-        version.state,
+        ", ".join(filter(None, (version.state, weakness(row.lineage.route)))),
         f"{step.mover}: {step.text}",
     )
 
@@ -189,6 +191,8 @@ def _as_json(row: CertificateRow, step: NextStep, now: datetime) -> dict[str, ob
         "id": version.id,
         "kind": row.lineage.kind,
         "name": row.lineage.name,
+        "route": row.lineage.route,
+        "weakness": weakness(row.lineage.route),
         "enrollment_key": row.enrollment_key,
         "enrollment_id": row.enrollment_id,
         "number": version.number,

@@ -1,30 +1,27 @@
-"""`bramley device`: list, show, send commands, wake, quarantine."""
+"""`bramley device`: list, show, wake; commands, quarantine and tags are in modules of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from bramley.cli import answers, device_tags, quarantine
-from bramley.cli.identity_list import renewal_as_json
-from bramley.cli.requests import Wanted, build, what_it_destroys
-from bramley.cli.session import ACTOR, Session
-from bramley.cli.verbs import DryRunOption, Verb, YesOption, noun
-from bramley.errors import OutsideTrouble
-from bramley.mdm import plist
-from bramley.model.commands import Command
-from bramley.model.enrollments import Enrollment, EnrollmentState
+from bramley.cli import answers, device_actions, device_commands, device_tags, quarantine
+from bramley.cli.identity_list import renewal_as_json, route_in_words
+from bramley.cli.session import Session
+from bramley.cli.verbs import DryRunOption, Verb, noun
+from bramley.model.enrollments import Enrollment, EnrollmentState, weakness
 from bramley.model.lineages import Version
-from bramley.operations import commands, devices, identity_standing, pushing
+from bramley.operations import devices, identity_standing, pushing
 from bramley.operations.devices import DeviceDetail
 from bramley.operations.identity_standing import Renewal
 from bramley.operations.installation import Installation
 from bramley.operations.pushing import Asked
 
 app = noun("Devices: list, show, send commands, wake, quarantine.")
+device_commands.register(app)
+device_actions.register(app)
 quarantine.register(app)
 device_tags.register(app)
 
@@ -79,6 +76,8 @@ def show(ctx: typer.Context, device: Annotated[str, _DEVICE]) -> None:
             | {
                 "channels": [_as_json(channel) for channel in detail.channels],
                 "identities": [_identity_as_json(version) for version in detail.identities],
+                "identity_route": detail.route,
+                "identity_weakness": weakness(detail.route),
                 "renewal": renewal_as_json(renewal),
                 "commands": [answers.command_as_json(command) for command in detail.commands],
             }
@@ -92,6 +91,8 @@ def show(ctx: typer.Context, device: Annotated[str, _DEVICE]) -> None:
         [(v.serial, v.state, v.not_before, v.not_after) for v in detail.identities],
         empty="It has no identity yet.",
     )
+    if detail.identities:
+        output.fields("identities come", [("by", route_in_words(detail.route))])
     if renewal is not None:
         output.fields("last renewal", [("asked (UTC)", renewal.started_at), ("answer", renewal.words)])
     if detail.channels:
@@ -127,61 +128,6 @@ def push(
         for one in asked:
             session.output.line(f"{one.device}: {queued if one.queued else f'not possible: {one.why_not}'}")
     if not all(one.queued for one in asked):
-        raise typer.Exit(1)
-
-
-@app.command("command", cls=Verb)
-def command(
-    ctx: typer.Context,
-    device: Annotated[str, _DEVICE],
-    request_type: Annotated[
-        str | None, typer.Argument(metavar="REQUEST_TYPE", help="Apple's name: DeviceInformation, InstallProfile, …")
-    ] = None,
-    assignments: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="A key: KEY=TEXT or KEY:=JSON; repeatable."),
-    ] = None,
-    profile: Annotated[Path | None, typer.Option(metavar="FILE", help="InstallProfile: the profile, signed or not.")] = None,
-    identifier: Annotated[str | None, typer.Option(help="RemoveProfile: the PayloadIdentifier.")] = None,
-    query: Annotated[list[str] | None, typer.Option(metavar="NAME", help="DeviceInformation: a property; repeatable.")] = None,
-    raw: Annotated[
-        Path | None,
-        typer.Option("--plist", metavar="FILE", help="The whole command as an XML property list."),
-    ] = None,
-    wait: Annotated[int, typer.Option(min=0, max=86_400, metavar="SECONDS", help="Wait so long for the answer.")] = 0,
-    no_push: Annotated[bool, typer.Option("--no-push", help="Don't wake the device; it gets the command when it asks.")] = False,
-    yes: YesOption = False,
-    dry_run: DryRunOption = False,
-) -> None:
-    """Queue a command for a device, wake it, and with --wait print what it answers.
-
-    The running server delivers it. Exits 1 where the device answered with an error, 3 where it did not answer in time; then
-    the command stays queued.
-    """
-    session = Session(ctx)
-    request = build(Wanted(request_type, assignments or (), profile, identifier, query or (), raw))
-    danger = what_it_destroys(request)
-    if danger and not dry_run:
-        session.confirm(f"{request.request_type} {danger}. Send it to {device}?", yes=yes)
-
-    async def send(installation: Installation) -> Command:
-        queued = await commands.send(installation, device, request, actor=ACTOR, push=not no_push)
-        if dry_run or not wait:
-            return queued
-        return await answers.wait_for(installation, queued, seconds=wait)
-
-    sent = session.run(send, dry_run=dry_run)
-    if dry_run:
-        session.output.remark(f"This could be queued for {device}; nothing was changed.")
-        session.output.line(plist.dumps(request.to_plist()).decode())
-        return
-    answers.show(session.output, sent)
-    if wait and sent.answered_at is None:
-        raise OutsideTrouble(
-            f"{device} gave no answer within {wait} seconds; the command stays queued.",
-            advice=f"`bramley device show {device}` tells when it is answered. Is the server running, and the device awake?",
-        )
-    if answers.failed(sent):
         raise typer.Exit(1)
 
 

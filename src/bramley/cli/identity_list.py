@@ -11,7 +11,7 @@ import typer
 from bramley.cli.arguments import duration, moment
 from bramley.cli.session import Session
 from bramley.cli.verbs import Verb
-from bramley.model.enrollments import Enrollment
+from bramley.model.enrollments import Enrollment, weakness
 from bramley.model.lineages import VersionState
 from bramley.operations import identity_rescue, identity_standing
 from bramley.operations.identity_rescue import Rescue, Way
@@ -49,17 +49,18 @@ def list_(
         session.output.json([_as_json(each) for each in found])
         return
     session.output.table(
-        ("device", "name", "serial", "state", "ends (UTC)", "renewed from (UTC)", "last renewal (UTC)", "answer"),
+        ("device", "name", "serial", "state", "by", "ends (UTC)", "renewed from (UTC)", "last renewal (UTC)", "answer"),
         [
             (
                 _device(each.enrollment),
                 each.enrollment.device_name,
                 each.version.serial,
                 each.version.state,
+                route_in_words(each.route),
                 each.version.not_after,
                 each.due_at,
                 each.renewal and each.renewal.started_at,
-                each.renewal and each.renewal.words,
+                each.obstacle or (each.renewal and each.renewal.words),
             )
             for each in found
         ],
@@ -115,6 +116,11 @@ def _device(enrollment: Enrollment) -> str:
     return enrollment.id or enrollment.key
 
 
+def route_in_words(route: str) -> str:
+    """How an identity came, and what is weak about it."""
+    return f"{route} ({weak})" if (weak := weakness(route)) else route
+
+
 def _days(span: timedelta) -> str:
     return f"{span / timedelta(days=1):g} days"
 
@@ -130,11 +136,14 @@ def _as_json(standing: Standing) -> dict[str, object]:
         "serial": version.serial,
         "sha256": version.sha256,
         "state": version.state,
+        "route": standing.route,
+        "weakness": weakness(standing.route),
         "not_before": version.not_before,
         "not_after": version.not_after,
         "due_at": standing.due_at,
         "last_seen_at": enrollment.last_seen_at,
         "renewal": renewal_as_json(standing.renewal),
+        "obstacle": standing.obstacle or None,
     }
 
 

@@ -23,11 +23,12 @@ from bramley.errors import BadInput
 from bramley.operations import inspection
 from bramley.operations.installation import Absent, Installation
 from bramley.operations.live import Live
+from bramley.operations.package_signers import open_end
 from bramley.operations.profiles import signing, verdict
-from bramley.operations.profiles.signing import Signer
 from bramley.operations.push.apple_cas import roots
 from bramley.operations.server_certificates import Pair
-from bramley.pki import certificates, names, pairs
+from bramley.operations.signers import Signer
+from bramley.pki import certificates, chains, names, pairs
 from bramley.pki.errors import BadCertificate
 from bramley.profiles import documents
 from bramley.profiles.documents import LARGEST
@@ -65,7 +66,7 @@ def inspect(
     extra = [
         certificate for each in anchor or () for certificate in pairs.read_certificates([read_file(each, "root", most=LARGEST)])
     ]
-    judged = verdict.judge(document, ours=[*_own_root(session), *extra], public=_public_roots(), now=now)
+    judged = verdict.judge(document, ours=[*_own_root(session), *extra], public=public_roots(), now=now)
     _show(session, finding, (judged.shown, judged.why), judged.chain, now)
 
 
@@ -73,7 +74,9 @@ def sign(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The profile, plain.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="The file to write.")],
-    signer: Annotated[Signer, typer.Option(help="Whose key signs: of this installation.")] = Signer.PROFILE_SIGNER,
+    signer: Annotated[
+        Signer | None, typer.Option(help="Which of this installation's signers; by default the one that signs what goes out.")
+    ] = None,
     identity: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Another identity, with its chain: PKCS#12, or PEM in several files."),
@@ -96,17 +99,22 @@ def sign(
     data = read_file(file, "profile", most=LARGEST)
     if encrypt_to is not None and device is not None:
         raise BadInput("--encrypt-to and --device exclude each other.")
+    if identity and signer is not None:
+        raise BadInput("--signer and --identity exclude each other.")
     recipient = _one_certificate(encrypt_to) if encrypt_to else None
     if identity:
         contents = [read_file(each, "identity", most=pairs.LARGEST) for each in identity]
         bundle = pairs.read_pair(contents, read_password(password_file))
-        given: Pair | None = Pair(bundle.certificate, bundle.key, tuple(bundle.others))
+        chain = chains.chain_of(bundle.certificate, bundle.others)
+        given: Pair | None = Pair(bundle.certificate, bundle.key, chain[1:])
+        for each in open_end(chain):
+            session.output.remark(f"warning: {each}")
     else:
         given = None
 
     async def act(installation: Installation) -> bytes:
         live = await Live.start(installation)
-        pair = given or signing.pair_of(live.current(), signer)
+        pair = given or await signing.pair_of(live, signer)
         if device is not None:
             return await signing.sign_for_device(live, data, device, pair, now)
         return signing.sign_file(data, pair, recipient, now)
@@ -149,7 +157,7 @@ def _own_root(session: Session) -> list[x509.Certificate]:
         return []
 
 
-def _public_roots() -> list[x509.Certificate]:
+def public_roots() -> list[x509.Certificate]:
     """What this machine trusts, which stands for Apple's list. What is too odd to be read is left out."""
     found = []
     with warnings.catch_warnings():

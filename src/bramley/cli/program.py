@@ -20,6 +20,7 @@ NOUNS = {
     "enroll": ("enroll", "Bring devices in."),
     "identity": ("identity", "Device identities: list, renew, suspend, revoke, rescue; and the CA that issues them."),
     "profile": ("profile", "Profiles: keep, assign, check; inspect and sign files."),
+    "escrow": ("escrow", "FileVault recovery keys: have Macs escrow them, read and rotate them."),
     "scep": ("scep", "SCEP requests that wait for a person."),
     "certs": ("certs", "Certificates: what there is, when it ends, whose turn it is."),
     "push": ("push", "The push certificate, and pushing with it."),

@@ -22,6 +22,8 @@ from bramley.settings import Log
 
 if TYPE_CHECKING:
     from bramley.cli.output import Output
+    from bramley.rehearsal.identity_years.outcome import Outcome as YearsOutcome
+    from bramley.rehearsal.identity_years.plan import Plan as YearsPlan
     from bramley.rehearsal.push_cycle.doors import Opener
     from bramley.rehearsal.push_cycle.outcome import FleetOutcome, Outcome
     from bramley.rehearsal.push_cycle.parts import Said
@@ -64,6 +66,39 @@ async def _perform(folder: Path, plan: Plan, output: Output) -> Outcome:
     from bramley.rehearsal.push_cycle.performance import perform
 
     return await perform(folder, plan, Report(output), CommandLineDoor)
+
+
+@app.command("identity-years", cls=Verb)
+def identity_years(
+    ctx: typer.Context,
+    years: Annotated[int, typer.Option(min=2, max=_LONGEST, help="How many years the fleet lives through.")] = 3,
+    devices: Annotated[int, typer.Option(min=5, max=1000, help="How many devices it has.")] = 200,
+    seed: Annotated[int, typer.Option(help="Other devices, and other days for what happens to them.")] = 1,
+) -> None:
+    """Renew device identities year after year, under a CA that is replaced; then the same with a server that renews none.
+
+    Some devices answer NotNow, are silent for 400 days, are wiped in mid-renewal or stolen, and every clock is off. Copies of old
+    identities are tried all the time. Nothing leaves this machine and nothing of an installation is touched. Exits 1 if a device
+    was lost, something was accepted that must not be, or the server that renews none lost nobody.
+    """
+    from bramley.cli import logs
+    from bramley.cli.years_report import show
+    from bramley.rehearsal.identity_years.plan import Plan
+
+    output = Session(ctx).output
+    logs.configure(Log(level="critical"))  # as above
+    with tempfile.TemporaryDirectory(prefix="bramley-rehearsal-") as folder:
+        outcome = asyncio.run(_live(Path(folder), Plan(years, devices, seed), output))
+    show(outcome, output)
+    if not outcome.passed:
+        raise typer.Exit(1)
+
+
+async def _live(folder: Path, plan: YearsPlan, output: Output) -> YearsOutcome:
+    from bramley.cli.years_report import YearsReport
+    from bramley.rehearsal.identity_years.performance import perform
+
+    return await perform(folder, plan, YearsReport(output))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from bramley.cli.arguments import assignment, read_file
+from bramley.cli.arguments import assignment, read_file, read_password
 from bramley.errors import BadInput
 from bramley.mdm import plist
-from bramley.mdm.commands import DeviceInformation, InstallProfile, RemoveProfile, Request, envelope, read_raw
+from bramley.mdm.commands import TABLE, Receiver, Request, build, read_raw, require
 from bramley.mdm.errors import BadMessage
-from bramley.mdm.plist import Writable
-from bramley.model.commands import CommandUUID
 from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
 
 ENROLLMENT_PROFILE = f"{IDENTIFIER_PREFIX}.enrollment"
@@ -34,51 +33,52 @@ class Wanted:
     profile: Path | None = None
     identifier: str | None = None
     queries: Sequence[str] = ()
+    password: Path | None = None
     raw: Path | None = None
 
 
-def build(wanted: Wanted) -> Request:
-    """The request. BadInput, or BadMessage for a bad property list, before anything is opened or queued."""
-    if wanted.raw is not None:
-        if wanted.request_type or wanted.assignments or wanted.profile or wanted.identifier or wanted.queries:
-            raise BadInput("With --plist the file says everything.", advice="Leave the request type and the other options out.")
-        return read_raw(read_file(wanted.raw, "command", most=LARGEST))
-    if not wanted.request_type:
-        raise BadInput("Expected a request type such as DeviceInformation, or --plist FILE.")
-    _refuse_strays(wanted)
-    request = _typed(wanted)
-    if wanted.assignments or request is None:
-        keys: dict[str, Writable] = {} if request is None else request.to_plist()
-        for key, value in map(assignment, wanted.assignments):
-            keys[key] = value
-        request = read_raw(plist.dumps(keys | {"RequestType": wanted.request_type}))
-    envelope(CommandUUID("-"), request)  # raises now for what a property list cannot hold
+def request_of(wanted: Wanted) -> Request:
+    """The request, as far as it can be checked without its device. BadInput, or BadMessage and BadValue, before anything is
+    opened or queued.
+    """
+    request = _raw(wanted) if wanted.raw is not None else _built(wanted)
+    require(request, Receiver())
+    plist.dumps(request.to_plist())  # raises now for what a property list cannot hold
     return request
 
 
 def what_it_destroys(request: Request) -> str:
     """What cannot be undone about it; empty where nothing is."""
-    match request.request_type:
-        case "EraseDevice":
-            return "erases everything on the device"
-        case "RemoveProfile" if request.to_plist().get("Identifier") == ENROLLMENT_PROFILE:
-            return "ends the device's enrollment"
-    return ""
+    if request.request_type == "RemoveProfile" and request.to_plist().get("Identifier") == ENROLLMENT_PROFILE:
+        return "ends the device's enrollment"
+    known = TABLE.get(request.request_type)
+    return known.destroys if known is not None else ""
 
 
-def _typed(wanted: Wanted) -> Request | None:
+def _raw(wanted: Wanted) -> Request:
+    others = (wanted.request_type, wanted.assignments, wanted.profile, wanted.identifier, wanted.queries, wanted.password)
+    if any(others) or wanted.raw is None:
+        raise BadInput("With --plist the file says everything.", advice="Leave the request type and the other options out.")
+    return read_raw(read_file(wanted.raw, "command", most=LARGEST))
+
+
+def _built(wanted: Wanted) -> Request:
+    if not wanted.request_type:
+        raise BadInput("Expected a request type such as DeviceInformation, or --plist FILE.")
+    _refuse_strays(wanted)
+    keys: dict[str, Any] = dict(map(assignment, wanted.assignments))
     match wanted.request_type:
         case "DeviceInformation":
-            return DeviceInformation(tuple(wanted.queries) or _ABOUT)
+            keys.setdefault("Queries", list(wanted.queries or _ABOUT))
         case "InstallProfile":
             if wanted.profile is None:
                 raise BadInput("InstallProfile needs --profile FILE.")
-            return InstallProfile(_profile(wanted.profile))
+            keys["Payload"] = _profile(wanted.profile)
         case "RemoveProfile":
             if not wanted.identifier:
                 raise BadInput("RemoveProfile needs --identifier, the PayloadIdentifier of the profile.")
-            return RemoveProfile(wanted.identifier)
-    return None
+            keys["Identifier"] = wanted.identifier
+    return build(wanted.request_type, keys, password=read_password(wanted.password))
 
 
 def _refuse_strays(wanted: Wanted) -> None:
@@ -87,6 +87,7 @@ def _refuse_strays(wanted: Wanted) -> None:
         ("--profile", wanted.profile is not None, "InstallProfile"),
         ("--identifier", wanted.identifier is not None, "RemoveProfile"),
         ("--query", bool(wanted.queries), "DeviceInformation"),
+        ("--password-file", wanted.password is not None, "AccountConfiguration"),
     ):
         if given and wanted.request_type != belongs:
             raise BadInput(f"{option} belongs to {belongs}; the request type given is {wanted.request_type}.")

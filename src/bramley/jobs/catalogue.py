@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from bramley.jobs import housekeeping, plans, renewal
+from bramley.jobs.escrow import Escrow
 from bramley.jobs.housekeeping import Housekeeping
 from bramley.jobs.profiles import Profiles
 from bramley.jobs.push import Pusher
@@ -21,6 +22,7 @@ from bramley.mdm.records import RETIRE_IDENTITIES
 from bramley.mdm.token_update import DELIVER_PROFILES, PUSH
 from bramley.operations.ca_plan import ADVANCE
 from bramley.operations.crl_due import PUBLISH_CRLS
+from bramley.operations.escrow import ESCROW_ANSWERED, ESCROW_INSTALLED
 from bramley.operations.live import Live
 from bramley.operations.profiles.delivery import PROFILE_ANSWERED, PROFILES_LISTED
 from bramley.operations.profiles.keeping import FAN_OUT
@@ -33,7 +35,7 @@ from bramley.operations.wave_turns import PUSH_WAVE
 def runner(live: Live, sender: Sender) -> Runner:
     """The runner with every kind of job that Bramley has."""
     renewals, revocations, upkeep = Renewals(live), Revocations(live), Housekeeping(live)
-    reconciliations, profiles = Reconciliations(live), Profiles(live)
+    reconciliations, profiles, escrow = Reconciliations(live), Profiles(live), Escrow(live)
     return Runner(
         live.installation.store,
         live.installation.clock,
@@ -55,6 +57,8 @@ def runner(live: Live, sender: Sender) -> Runner:
             FAN_OUT: profiles.changed,
             PROFILE_ANSWERED: profiles.answered,
             PROFILES_LISTED: profiles.listed,
+            ESCROW_INSTALLED: escrow.installed,
+            ESCROW_ANSWERED: escrow.answered,
             housekeeping.OWN_CERTIFICATES: upkeep.own_certificates,
             housekeeping.SWEEP: upkeep.sweep,
         },

@@ -16,7 +16,7 @@ from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import EventKind
 from bramley.model.jobs import DONE, Job, Outcome
 from bramley.model.kinds import Kind
-from bramley.operations import commands, identities
+from bramley.operations import commands, identities, pkcs12_identities
 from bramley.operations.errors import Conflict
 from bramley.operations.identity_standing import Renewal, in_words, renewal_of
 from bramley.operations.live import Live
@@ -101,9 +101,10 @@ class Renewals:
         return await self._live.installation.store.read(check)
 
     async def retire_superseded(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """Ends the grace of identities that were replaced long enough ago."""
+        """Ends the grace of identities that were replaced long enough ago, and what was sent out to enroll and never used."""
         while await identities.retire_superseded(self._live.installation, actor=_ACTOR):
             pass
+        await pkcs12_identities.retire_unused(self._live.installation, actor=_ACTOR)
         return [DONE] * len(jobs)
 
     async def retire_identities(self, jobs: Sequence[Job]) -> Sequence[Outcome]:

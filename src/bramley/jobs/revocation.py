@@ -25,6 +25,7 @@ class Revocations:
         return [DONE] * len(jobs)
 
     async def upkeep(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
-        """As `publish`, and replaces the OCSP responders that are due."""
+        """As `publish`, and replaces the OCSP responders that are due; those that have ended lose their keys."""
         await ocsp.ensure_responders(self._live.installation, actor=_ACTOR)
+        await ocsp.retire_responders(self._live.installation, actor=_ACTOR)
         return await self.publish(jobs)

@@ -13,7 +13,15 @@ from bramley.model.lineages import VersionState as S
 from bramley.model.push import Route
 
 OWN = frozenset({Kind.HTTPS, Kind.PROFILE_SIGNER, Kind.OCSP_RESPONDER, Kind.SCEP_RA})
-"""What the server replaces by itself, alone."""
+"""What the server replaces by itself, alone; but not what was imported."""
+
+IMPORTED = "imported"
+"""The route of a lineage whose versions a person brings in with their keys."""
+
+_IMPORT = {
+    Kind.PROFILE_SIGNER: " by `bramley profile signer import`",
+    Kind.PACKAGE_SIGNER: " by `bramley profile package-signer import`",
+}
 
 
 class Mover(StrEnum):
@@ -134,11 +142,11 @@ def _superseded(lineage: Lineage, version: Version, grace: timedelta) -> NextSte
 
 def _expired(lineage: Lineage, version: Version) -> NextStep:
     at = version.not_after
-    if lineage.kind in OWN:
+    if _is_own(lineage):
         return NextStep(Mover.SERVER, "expired; replaced at the next start or within 12 hours", at)
     if lineage.kind is Kind.DEVICE_IDENTITY:
         return NextStep(Mover.HUMAN, "expired; `bramley identity rescue` says what helps", at)
-    return NextStep(Mover.HUMAN, "expired; replace it", at)
+    return NextStep(Mover.HUMAN, f"expired; replace it{_IMPORT.get(lineage.kind, '')}", at)
 
 
 def _active(lineage: Lineage, version: Version, now: datetime) -> NextStep:
@@ -146,7 +154,7 @@ def _active(lineage: Lineage, version: Version, now: datetime) -> NextStep:
     if due is None:
         return NextStep(Mover.NOBODY, "in force; has no end")
     overdue = now >= due
-    if lineage.kind in OWN:
+    if _is_own(lineage):
         text = "due; replaced at the next start or within 12 hours" if overdue else f"renews itself on {_day(due)}"
         return NextStep(Mover.SERVER, text, due)
     if lineage.kind is Kind.DEVICE_IDENTITY:
@@ -154,7 +162,11 @@ def _active(lineage: Lineage, version: Version, now: datetime) -> NextStep:
             return NextStep(Mover.DEVICE, f"renewal is due since {_day(due)}; waits for the device", due)
         return NextStep(Mover.SERVER, f"renews itself on {_day(due)}", due)
     when = "now" if overdue else f"from {_day(due)}"
-    return NextStep(Mover.HUMAN, f"to be replaced {when}", due)
+    return NextStep(Mover.HUMAN, f"to be replaced {when}{_IMPORT.get(lineage.kind, '')}", due)
+
+
+def _is_own(lineage: Lineage) -> bool:
+    return lineage.kind in OWN and lineage.route != IMPORTED
 
 
 _NAMES = {

@@ -8,18 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from bramley.mdm.binding import AuthenticatedDevice
 from bramley.mdm.errors import Refusal, Refused
 from bramley.mdm.messages import Authenticate
 from bramley.mdm.records import device_enrollment, end, end_channels, event, require_topic, retire_identities
-from bramley.model.enrollments import Enrollment, EnrollmentState, Purpose
+from bramley.model.enrollments import Enrollment, EnrollmentState, IdentityRoute, Purpose
 from bramley.model.events import EventKind
 from bramley.storage.protocols import Tx
 
 _GUARDED: Final = frozenset({EnrollmentState.ACTIVE, EnrollmentState.QUARANTINED})
+_MAY_OUTLIVE: Final = frozenset({IdentityRoute.IMPORTED, IdentityRoute.PKCS12})
+"""Routes by which a key may have come in a profile, which a person can install again."""
+
+_LATE: Final = timedelta(minutes=10)
+"""How long after a device enrolled an Authenticate may still be the one that it began with, delayed on its way."""
 
 
 def handle(tx: Tx, device: AuthenticatedDevice, message: Authenticate, *, now: datetime, topics: Collection[str]) -> None:
@@ -30,6 +35,9 @@ def handle(tx: Tx, device: AuthenticatedDevice, message: Authenticate, *, now: d
     one is not in use, or where the enrollment's link names this device. The same Authenticate again changes nothing but
     attributes, and so does one by an identity issued to renew. A quarantined enrollment stays quarantined.
 
+    An identity whose key may stand in a profile outlives an erasure of its device: one that comes with it again, well after it
+    enrolled, starts afresh too.
+
     Raises Refused: TOPIC_MISMATCH, NOT_THIS_DEVICE, DEVICE_TAKEN.
     """
     enrollment = device_enrollment(tx, device)
@@ -39,7 +47,7 @@ def handle(tx: Tx, device: AuthenticatedDevice, message: Authenticate, *, now: d
     elif enrollment.id is None or enrollment.state is EnrollmentState.CHECKED_OUT:
         _take_over(tx, device, enrollment, message, now)
         enrollment = _afresh(enrollment, message)
-    elif enrollment.state in _GUARDED and device.is_first_use:
+    elif enrollment.state in _GUARDED and (device.is_first_use or _comes_again(tx, device, enrollment, now)):
         end_channels(tx, enrollment, now)
         enrollment = _afresh(enrollment, message)
     else:
@@ -47,6 +55,17 @@ def handle(tx: Tx, device: AuthenticatedDevice, message: Authenticate, *, now: d
     tx.enrollments.update(_described(enrollment, message, now))
     detail = {"purpose": device.presented.purpose, "serial_number": message.serial_number, "os_version": message.os_version}
     tx.events.append(event(EventKind.ENROLLMENT_AUTHENTICATED, device, now, detail=detail))
+
+
+def _comes_again(tx: Tx, device: AuthenticatedDevice, enrollment: Enrollment, now: datetime) -> bool:
+    """Whether a device in use begins a new life with the identity of the one before."""
+    if enrollment.state is not EnrollmentState.ACTIVE:
+        return False
+    if enrollment.enrolled_at is not None and now - enrollment.enrolled_at < _LATE:
+        return False
+    version = tx.lineages.version(device.presented.version_id)
+    lineage = tx.lineages.get(version.lineage_id) if version else None
+    return lineage is not None and lineage.route in _MAY_OUTLIVE
 
 
 def _require_same(enrollment: Enrollment, message: Authenticate) -> None:

@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from bramley.mdm import description
 from bramley.mdm.binding import AuthenticatedDevice
+from bramley.mdm.commands import TABLE
 from bramley.mdm.errors import Refusal, Refused
 from bramley.mdm.records import event
 from bramley.mdm.report import Report, Status
+from bramley.model.commands import RENEWAL_ANSWERED as RENEWAL_ANSWERED
 from bramley.model.commands import Command, CommandState, CommandUUID, PendingCommand
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState
 from bramley.model.events import EventKind
@@ -21,10 +24,7 @@ from bramley.model.jobs import Job
 from bramley.pki.keystore import Place, Sealer
 from bramley.storage.protocols import Tx
 
-RENEWAL_ANSWERED: Final = "renewal-answered"
-"""The job that the answer to a renewal's InstallProfile releases, and by which a renewal is known among commands."""
-
-IN_QUARANTINE: Final = frozenset({"DeviceLock", "EraseDevice", "EnableLostMode"})
+IN_QUARANTINE: Final = frozenset(each.name for each in TABLE.values() if each.in_quarantine)
 """The only RequestTypes that a quarantined device is given."""
 
 _STATES: Final = {
@@ -91,6 +91,8 @@ def _follow_up(tx: Tx, device: AuthenticatedDevice, report: Report, command: Com
     if command.job_on_answer is not None:
         args = {"enrollment_key": command.enrollment_key, "command_uuid": command.uuid}
         tx.jobs.add(Job(command.job_on_answer, run_at=now, created_at=now, args=args))
+    if report.status is Status.ACKNOWLEDGED and command.request_type == "DeviceInformation":
+        description.note(tx, command.enrollment_key, report.raw, now)
     detail: dict[str, object] = {
         "command_uuid": command.uuid,
         "request_type": command.request_type,

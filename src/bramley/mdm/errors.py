@@ -42,6 +42,8 @@ class Refusal(StrEnum):
     CHECKED_OUT = "checked-out"
     TOPIC_MISMATCH = "topic-mismatch"
     DEVICE_TAKEN = "device-taken"
+    LINK_EXPIRED = "link-expired"
+    LINK_USED_UP = "link-used-up"
 
 
 class Refused(MDMError):

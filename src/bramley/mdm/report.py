@@ -63,10 +63,10 @@ def parse_report(body: bytes, *, max_bytes: int = MAX_REPORT_BYTES, max_depth: i
     uuid = required_string(message, "CommandUUID")
     if len(uuid) > _LONGEST_UUID:
         raise BadMessage(f"Expected CommandUUID to be at most {_LONGEST_UUID} characters; {len(uuid)} came.")
-    return Report(sender, status, CommandUUID(uuid), _error_chain(message.get("ErrorChain")), body)
+    return Report(sender, status, CommandUUID(uuid), read_error_chain(message.get("ErrorChain")), body)
 
 
-def _error_chain(chain: PlistValue | None) -> tuple[ErrorItem, ...]:
+def read_error_chain(chain: PlistValue | None) -> tuple[ErrorItem, ...]:
     """What can be read of an ErrorChain: it explains a failure, and must not become a second one."""
     items = chain if isinstance(chain, list) else []
     return tuple(_error_item(item) for item in items if isinstance(item, dict))

@@ -20,8 +20,9 @@ class ApprovalState(StrEnum):
 class Approval:
     """A request that was entitled and waits for a person.
 
-    `transaction_id` is the client's, `spki_sha256` names the requested key, and `signer_sha256` whoever signed the request:
-    only they may poll for it. `request` is the DER CSR. `version_id` is what was issued, once it was.
+    `transaction_id` is the client's. `spki_sha256` names the requested key and `signer_sha256` the key that signed the request,
+    each by the SHA-256 (lower hexadecimal) of its SubjectPublicKeyInfo: only the signer may poll for it. `request` is the CSR
+    (DER), sealed since its challenge is in it. `version_id` is what was issued, once it was.
     """
 
     id: str

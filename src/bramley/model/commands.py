@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, NewType
+from typing import TYPE_CHECKING, Final, NewType
 
 if TYPE_CHECKING:
     from bramley.model.enrollments import EnrollmentKey
 
 CommandUUID = NewType("CommandUUID", str)
+
+RENEWAL_ANSWERED: Final = "renewal-answered"
+"""The job that the answer to a renewal's InstallProfile releases, and by which a renewal is known among commands."""
 
 
 class CommandState(StrEnum):
@@ -28,7 +31,8 @@ class CommandState(StrEnum):
 class Command:
     """One command for one channel.
 
-    `payload` is the whole plist `{CommandUUID, Command}` as the device will get it, sealed, since profiles carry secrets.
+    `payload` is the whole plist `{CommandUUID, Command}` as the device will get it, sealed, since profiles carry secrets. A
+    renewal's may hold a private key, and is empty once the command has ended.
     `answer` is the device's last report, raw XML. `job_on_answer` names a job kind that a final answer releases.
     """
 

@@ -31,6 +31,26 @@ class Purpose(StrEnum):
     RENEW = "renew"
 
 
+class IdentityRoute(StrEnum):
+    """How a device comes by its identity: the `route` of a device identity's lineage."""
+
+    SCEP = "scep"
+    """The device makes the key, and our CA certifies it."""
+    PKCS12 = "pkcs12"
+    """The server makes the key, and sends it along in the profile."""
+    OUTSIDE_SCEP = "outside-scep"
+    """The device makes the key, and an outside CA certifies it when we ask."""
+    OUTSIDE = "outside"
+    """An outside CA certifies it without us."""
+    IMPORTED = "imported"
+    """It was made under another MDM server."""
+
+
+def weakness(route: str) -> str:
+    """What makes an identity that came by this route weaker than it could be, in words; empty where nothing does."""
+    return "weaker: the key travelled" if route == IdentityRoute.PKCS12 else ""
+
+
 @dataclass(frozen=True, slots=True)
 class Enrollment:
     """A device, or a user channel of one (`parent` set).
@@ -127,7 +147,7 @@ class Challenge:
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentLink:
-    """An invitation: whoever fetches it gets an enrollment profile, up to `uses_allowed` issued identities.
+    """An invitation: whoever fetches it gets an enrollment profile, up to `uses_allowed` identities.
 
     `udid`, where set, is the one device that may use it, and the only way to take the place of an active enrollment.
     `topic`, where set, is the push topic that its devices enroll under; None leaves the choice to the moment of enrollment.

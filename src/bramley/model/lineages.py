@@ -72,7 +72,8 @@ class Lineage:
     """A certificate with a use and an owner, whichever version happens to be in force.
 
     `owner` is the account without which it cannot be renewed: for a push certificate the Apple Account that made it.
-    `route` is how its versions come to be, where there are several ways (`model.push.Route`). Both are empty where unknown.
+    `route` is how its versions come to be, where there are several ways (`model.push.Route`, `model.enrollments.IdentityRoute`).
+    Both are empty where unknown.
     """
 
     id: LineageID

@@ -12,12 +12,11 @@ from cryptography import x509
 
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, Policy, Version, VersionID, VersionState
-from bramley.operations import records, vault
+from bramley.operations import outside_chains, records, vault
 from bramley.operations.errors import NotReady
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import Authority, issue, self_signed
-from bramley.pki.chains import LONGEST
 from bramley.pki.keystore import Sealer
 from bramley.storage.protocols import Tx
 
@@ -170,16 +169,4 @@ def _held(tx: Tx, sealer: Sealer, version: Version) -> Held:
     if version.certificate is None or version.key_id is None:
         raise NotReady(f"The authority {version.id} lacks its certificate or its key.", advice="Restore a backup.")
     key = vault.take(tx, sealer, version.key_id)
-    return Held(Authority(certificates.load(version.certificate), key, _above(tx, version)), version.id)
-
-
-def _above(tx: Tx, version: Version) -> tuple[x509.Certificate, ...]:
-    """The CAs above one, nearest first: ours, or those that came with an imported one."""
-    found: list[x509.Certificate] = []
-    while version.issuer_version is not None and len(found) < LONGEST:
-        issuer = tx.lineages.version(version.issuer_version)
-        if issuer is None or issuer.certificate is None:
-            raise NotReady(f"The CA above {version.id} is missing.", advice="Restore a backup.")
-        found.append(certificates.load(issuer.certificate))
-        version = issuer
-    return tuple(found)
+    return Held(Authority(certificates.load(version.certificate), key, outside_chains.above(tx, version)), version.id)

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
-from bramley.model.lineages import Lineage, Policy, Version, VersionID
+from bramley.model.lineages import Lineage, Version, VersionID
 from bramley.model.lineages import VersionState as S
-from bramley.operations import authorities, ca_checks, ca_plan, records, vault
+from bramley.operations import authorities, ca_checks, ca_plan, outside_chains, records, vault
 from bramley.operations.ca_plan import Rollover
 from bramley.operations.errors import Invalid
 from bramley.operations.installation import Installation
@@ -100,7 +100,7 @@ async def import_files(
     def put(tx: Tx) -> Import:
         lineage, _active = authorities.identity_in_force(tx)
         _require_new(tx, installation, bundle)
-        issuer = _record_chain(tx, checked.chain, now=now, actor=actor)
+        issuer = outside_chains.record(tx, checked.chain, now=now, actor=actor)
         new = _record(tx, installation, lineage, bundle, issuer, now=now, actor=actor)
         rollover = ca_plan.enter(tx, new, use_after=use_after, now=now, actor=actor)
         return Import(rollover, bundle.certificate, checked.warnings)
@@ -194,18 +194,3 @@ def _record(
         key_id=key_id,
         issuer=issuer,
     )
-
-
-def _record_chain(tx: Tx, chain: Sequence[x509.Certificate], *, now: datetime, actor: str) -> VersionID | None:
-    """Puts the CAs above an imported one on record, where they are not, each with its issuer; the nearest of them."""
-    issuer: VersionID | None = None
-    for ca in reversed(chain):
-        sha256 = certificates.sha256(ca)
-        known = tx.lineages.by_sha256(sha256)
-        if known is None:
-            name = f"{names.text(ca.subject)} {sha256[:8]}"
-            lineage = records.lineage(tx, Kind.TRUST_ANCHOR, name, Policy(), now=now)
-            event = EventKind.CERTIFICATE_IMPORTED
-            known = records.record(tx, lineage, ca, state=S.ACTIVE, now=now, actor=actor, event=event, issuer=issuer)
-        issuer = known.id
-    return issuer

@@ -6,11 +6,9 @@ it does not matter who takes a step, nor whether it was cut short.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
-from functools import partial
 from typing import Final
 
 from cryptography import x509
@@ -28,13 +26,12 @@ from bramley.operations import authorities, records, scep_ra
 from bramley.operations.errors import Conflict
 from bramley.operations.installation import Installation
 from bramley.pki import certificates
-from bramley.storage.protocols import CertificateRow, Tx
+from bramley.storage.protocols import Tx
 
 ADVANCE: Final = "advance-plans"
 """The job that takes the steps that are due."""
 
-_PAGE: Final = 200
-_RELYING: Final = tuple(sorted(states.LIVE | {S.SUSPENDED}))
+_RELYING: Final = states.LIVE | {S.SUSPENDED}
 """States of a device identity that needs its CA: a suspended one may be reinstated."""
 
 
@@ -164,25 +161,17 @@ async def _needing(installation: Installation, plan: Plan) -> int:
     """How many device identities rely on the CAs that are to be withdrawn. Of interest only once they issue no more.
 
     One that has expired still does, for as long as it may fetch its renewal. Their number only falls from then on, so it is
-    counted page by page, without holding up who writes.
+    counted before the step is taken, without holding up who writes.
     """
     if plan.stage is not PlanStage.USED:
         return 0
     useful = installation.clock.now() - (installation.settings.identity.after_end or timedelta())
-    withdrawn = await installation.store.read(lambda tx: _relied_on(tx, plan))
-    count = 0
-    after: VersionID | None = None
-    while withdrawn:
-        rows = await installation.store.read(partial(_identities, after=after))
-        count += sum(row.version.issuer_version in withdrawn and not row.version.expired(useful) for row in rows)
-        if len(rows) < _PAGE:
-            break
-        after = rows[-1].version.id
-    return count
 
+    def count(tx: Tx) -> int:
+        withdrawn = _relied_on(tx, plan)
+        return tx.lineages.count_issued(Kind.DEVICE_IDENTITY, issuers=withdrawn, states=_RELYING, ending_from=useful)
 
-def _identities(tx: Tx, after: VersionID | None) -> Sequence[CertificateRow]:
-    return tx.lineages.certificates(kind=Kind.DEVICE_IDENTITY, states=_RELYING, limit=_PAGE, after=after)
+    return await installation.store.read(count)
 
 
 def _relied_on(tx: Tx, plan: Plan) -> frozenset[VersionID]:

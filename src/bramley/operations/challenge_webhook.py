@@ -14,8 +14,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from bramley.apple.push_certificate.errors import ServiceTrouble
-from bramley.apple.push_certificate.http import HTTP, exchange
+from bramley.apple.errors import ServiceTrouble
+from bramley.apple.http import HTTP, exchange
 from bramley.operations.issuing import NotEntitled
 from bramley.pki import keys, names
 from bramley.pki.scep.messages import Request

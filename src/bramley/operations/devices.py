@@ -8,6 +8,7 @@ from functools import partial
 
 from bramley.model.commands import Command
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState
+from bramley.model.kinds import Kind
 from bramley.model.lineages import Version
 from bramley.operations.errors import NotFound
 from bramley.operations.installation import Installation
@@ -16,12 +17,16 @@ from bramley.storage.protocols import Tx
 
 @dataclass(frozen=True, slots=True)
 class DeviceDetail:
-    """One enrollment with all that hangs on it; identities oldest first, commands newest first."""
+    """One enrollment with all that hangs on it; identities oldest first, commands newest first.
+
+    `route` is how its identities come, as their lineage has it; empty where that is unknown.
+    """
 
     enrollment: Enrollment
     channels: Sequence[Enrollment]
     identities: Sequence[Version]
     commands: Sequence[Command]
+    route: str = ""
 
 
 def resolve(tx: Tx, device: str) -> Enrollment:
@@ -75,11 +80,13 @@ async def show(installation: Installation, device: str) -> DeviceDetail:
         enrollment = resolve(tx, device)
         owner = enrollment.parent or enrollment.key
         versions = [tx.lineages.version(binding.version_id) for binding in tx.enrollments.bindings(owner)]
+        lineage = tx.lineages.find(Kind.DEVICE_IDENTITY, owner)
         return DeviceDetail(
             enrollment,
             tx.enrollments.channels(enrollment.key),
             [version for version in versions if version is not None],
             tx.commands.history(enrollment.key),
+            lineage.route if lineage else "",
         )
 
     return await installation.store.read(read)

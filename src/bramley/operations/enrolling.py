@@ -11,7 +11,7 @@ from bramley.model import ids
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentLink, EnrollmentState, Purpose
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
-from bramley.operations import enrollment_profiles, records
+from bramley.operations import enrollment_profiles, outside_identities, records
 from bramley.operations.enrollment_profiles import Recipient
 from bramley.operations.errors import Invalid, LinkUnusable, NotFound, NotReady
 from bramley.operations.installation import Installation
@@ -79,13 +79,15 @@ async def profile_for_link(live: Live, token: str) -> bytes:
     # Whoever guesses does not get as far as the one writer.
     named = (await installation.store.read(find)).topic
     topic = topic_to_enroll_under(snapshot, named)
-    recipient = Recipient(key, Purpose.ENROLL, topic)
+    invariants = outside_identities.INVARIANTS if installation.settings.scep.is_bypassed else ""
+    recipient = Recipient(key, Purpose.ENROLL, topic, invariants)
     life = timedelta(hours=installation.settings.scep.challenge_hours)
     delivery = await enrollment_profiles.prepare(installation, snapshot, recipient, life, now)
 
     def begin(tx: Tx) -> bytes:
         link = find(tx)
-        tx.enrollments.add(Enrollment(key, EnrollmentState.PENDING, now, now, link_id=link.id, topic=topic))
+        begun = Enrollment(key, EnrollmentState.PENDING, now, now, link_id=link.id, topic=topic, invariants=invariants)
+        tx.enrollments.add(begun)
         tx.events.append(Event(now, EventKind.PROFILE_FETCHED, "device:", key, detail={"link": link.id}))
         return delivery.record(tx)
 

@@ -5,19 +5,27 @@ A profile is made ready before the transaction that gives it out, since keys and
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from bramley.model import ids
-from bramley.model.enrollments import Challenge, EnrollmentKey, Purpose
+from bramley.model.enrollments import Challenge, EnrollmentKey, IdentityRoute, Purpose
+from bramley.operations import former_profiles, outside_identities, pkcs12_identities
 from bramley.operations.installation import Installation
 from bramley.operations.live import Snapshot
+from bramley.pki import keys
 from bramley.pki.scep import challenge as challenges
-from bramley.profiles.enrollment import EnrollmentProfileSettings, enrollment_profile, scep_identity
+from bramley.profiles import former
+from bramley.profiles.enrollment import EnrollmentProfileSettings, enrollment_profile, pkcs12_identity, scep_identity
 from bramley.profiles.payloads import Payload
 from bramley.profiles.sign import sign
 from bramley.storage.protocols import Tx
+
+_POLL_SECONDS: Final = 60
+_POLLS: Final = 24 * 60
+"""How a device waits for a person to approve its request (Apple, "SCEP": RetryDelay and Retries, for answers that are PENDING):
+by the minute, since somebody may be looking on, and for a day, so that a working day lies in it. Renewals wait for nobody."""
 
 IDENTIFIER_PREFIX: Final = "bramley"
 """Begins every PayloadIdentifier, and may never change: a later profile takes the place of an earlier one by it."""
@@ -44,18 +52,43 @@ class Delivery(Protocol):
 async def prepare(
     installation: Installation, snapshot: Snapshot, recipient: Recipient, life: timedelta, now: datetime
 ) -> Delivery:
-    """A profile with a right to a fresh identity, good for so long a `life`."""
-    issued = new_challenge(recipient.key, recipient.purpose, now, life)
+    """A profile with a right to a fresh identity, good for so long a `life`. Conflict where the device would take none.
+
+    With `identity.source` pkcs12 it is a profile with the identity itself.
+    """
+    frame = await former_profiles.frame(installation, recipient.invariants)
     settings = profile_settings(installation, recipient.topic)
+    if recipient.invariants == outside_identities.INVARIANTS:
+        settings = replace(settings, query=await outside_identities.query_for(installation, recipient.key))
+    if installation.settings.identity.source == IdentityRoute.PKCS12:
+        return ByPKCS12(installation, snapshot, recipient, settings, now, frame, await pkcs12_identities.new_key())
+    issued = new_challenge(recipient.key, recipient.purpose, now, life)
+    url, challenge = _scep(installation, issued.secret)
     identity = scep_identity(
         settings,
         recipient.key,
-        url=f"{installation.url}/scep",
+        url=url,
         challenge_id=issued.challenge.id,
-        challenge=issued.secret,
+        challenge=challenge,
         common_name=recipient.key,
     )
-    return ByChallenge(issued.challenge, signed(snapshot, settings, recipient, identity, now))
+    if installation.settings.scep.approval == "manual" and recipient.purpose is Purpose.ENROLL:
+        identity = replace(identity, retries=_POLLS, retry_delay=_POLL_SECONDS)
+    return ByChallenge(issued.challenge, signed(snapshot, settings, recipient, identity, now, frame))
+
+
+def _scep(installation: Installation, secret: str) -> tuple[str, str]:
+    """URL and challenge of the SCEP payload: one of the two holds the secret.
+
+    An outside CA that wants a challenge of its own gets that one in the request, which is the device's: then the secret goes
+    into the URL. Where devices go to it by themselves, a token in other URLs is their right.
+    """
+    scep, url = installation.settings.scep, f"{installation.url}/scep"
+    if scep.is_bypassed:
+        return scep.outside_url, scep.outside_challenge or secret
+    if scep.is_proxied and scep.outside_challenge:
+        return f"{url}/{secret}", scep.outside_challenge
+    return url, secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +102,26 @@ class ByChallenge:
         """Stores the challenge: from then on the profile is good."""
         tx.challenges.add(self.challenge)
         return self.profile
+
+
+@dataclass(frozen=True, slots=True)
+class ByPKCS12:
+    """A profile that brings the identity itself, key and all. That is issued as it is recorded, and the key kept nowhere."""
+
+    installation: Installation
+    snapshot: Snapshot
+    recipient: Recipient
+    settings: EnrollmentProfileSettings = field(repr=False)
+    now: datetime
+    frame: bytes | None = field(repr=False)
+    key: keys.PrivateKey = field(repr=False)
+
+    def record(self, tx: Tx) -> bytes:
+        """Issues the identity: from then on whoever has the profile may use it."""
+        to, settings = self.recipient, self.settings
+        parcel = pkcs12_identities.issue(tx, self.installation, self.snapshot, self.key, to.key, to.purpose, self.now)
+        identity = pkcs12_identity(settings, to.key, archive=parcel.archive, password=parcel.password, serial=parcel.serial)
+        return signed(self.snapshot, settings, to, identity, self.now, self.frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +144,23 @@ def profile_settings(installation: Installation, topic: str) -> EnrollmentProfil
 
 
 def signed(
-    snapshot: Snapshot, settings: EnrollmentProfileSettings, recipient: Recipient, identity: Payload, now: datetime
+    snapshot: Snapshot,
+    settings: EnrollmentProfileSettings,
+    recipient: Recipient,
+    identity: Payload,
+    now: datetime,
+    frame: bytes | None = None,
 ) -> bytes:
-    """The recipient's profile around an identity, signed by the profile signer (DER CMS)."""
+    """The recipient's profile around an identity, signed by the profile signer (DER CMS).
+
+    `frame` is the profile of a former MDM that this one is to take the place of, as `former_profiles.frame` has it.
+    """
     profile = enrollment_profile(
         settings,
         enrollment_key=recipient.key,
         identity=identity,
         anchors=[snapshot.authorities.root.certificate],
     )
+    content = profile.to_bytes() if frame is None else former.renewal(frame, profile)
     signer = snapshot.signer
-    return sign(profile.to_bytes(), certificate=signer.certificate, key=signer.key, chain=signer.chain, now=now)
+    return sign(content, certificate=signer.certificate, key=signer.key, chain=signer.chain, now=now)

@@ -12,7 +12,7 @@ from bramley.mdm.binding import renewable_after_end
 from bramley.model.enrollments import Enrollment, EnrollmentState
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Version
-from bramley.operations import identity_standing
+from bramley.operations import former_profiles, identity_standing
 from bramley.operations.identity_standing import Standing
 from bramley.operations.installation import Installation
 from bramley.operations.pushing import token_obstacle
@@ -25,6 +25,7 @@ class Way(StrEnum):
     """What brings a device back."""
 
     OVER_THE_AIR = "over-the-air"
+    FORMER_PROFILE = "former-profile"
     PROFILES_RENEW = "profiles-renew"
     NEW_LINK = "new-link"
     RELEASE = "release"
@@ -80,7 +81,9 @@ def way_back(
     if enrollment.state is EnrollmentState.ACTIVE and version.not_after is not None:
         in_time = not version.expired(now)
         if in_time or renewable_after_end(version.state, version.not_after, now, within=after_end):
-            return Way.OVER_THE_AIR, version.not_after + (after_end or timedelta())
+            unknown = enrollment.invariants == former_profiles.UNKNOWN
+            way = Way.FORMER_PROFILE if unknown else Way.OVER_THE_AIR
+            return way, version.not_after + (after_end or timedelta())
     return (Way.PROFILES_RENEW if _is_mac(enrollment) else Way.NEW_LINK), None
 
 
@@ -98,6 +101,9 @@ def _words(enrollment: Enrollment, way: Way, until: datetime | None) -> str:
             deadline = f"renews itself if it connects by {until:%Y-%m-%d}" if until else "renews itself once it connects"
             obstacle = token_obstacle(enrollment)
             return deadline if obstacle is None else f"{deadline}; it cannot be woken ({obstacle})"
+        case Way.FORMER_PROFILE:
+            deadline = f" by {until:%Y-%m-%d}" if until else ""
+            return f"`bramley identity import` again with --profile{deadline}: its former profile is not known here; else {link}"
         case Way.PROFILES_RENEW:
             return f"on the Mac, `sudo profiles renew -type enrollment` if ADE assigned it to this server; else {link}"
         case Way.NEW_LINK:

@@ -14,7 +14,7 @@ from bramley.model.enrollments import Enrollment, EnrollmentKey
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Version, VersionID, VersionState
-from bramley.operations import devices
+from bramley.operations import devices, former_profiles
 from bramley.operations.installation import Installation
 from bramley.storage.protocols import CertificateRow, Tx
 
@@ -44,12 +44,22 @@ class Renewal:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One identity, the enrollment that it is bound to, the moment its successor is due, and the last renewal."""
+    """One identity, the enrollment that it is bound to, the moment its successor is due, and the last renewal.
+
+    `route` is how the device's identities come, as their lineage has it.
+    """
 
     version: Version
     enrollment: Enrollment
     due_at: datetime | None
     renewal: Renewal | None
+    route: str = ""
+
+    @property
+    def obstacle(self) -> str:
+        """What keeps it from ever being renewed, and what helps; empty where nothing does."""
+        unknown = self.enrollment.invariants == former_profiles.UNKNOWN
+        return "cannot be renewed: import it again with --profile, or enroll it again" if unknown else ""
 
 
 async def listing(
@@ -87,7 +97,7 @@ def of(tx: Tx, row: CertificateRow) -> Standing | None:
     if enrollment is None:
         return None
     due_at = schedule.due_at(row.version, row.lineage.policy) if row.version.state is VersionState.ACTIVE else None
-    return Standing(row.version, enrollment, due_at, last_renewal(tx, enrollment.key))
+    return Standing(row.version, enrollment, due_at, last_renewal(tx, enrollment.key), row.lineage.route)
 
 
 def last_renewal(tx: Tx, key: EnrollmentKey) -> Renewal | None:

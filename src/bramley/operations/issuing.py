@@ -1,4 +1,4 @@
-"""Issuing device identities over SCEP: who may have one, and how it is made."""
+"""Issuing device identities: who may have one over SCEP, and how any is made."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Final
 
+from cryptography import x509
+
 from bramley.errors import BramleyError
 from bramley.lifecycle import states
 from bramley.mdm.binding import renewable_after_end
-from bramley.model.enrollments import Binding, Challenge, Enrollment, EnrollmentKey, EnrollmentState, Purpose
+from bramley.model.enrollments import (
+    Binding,
+    Challenge,
+    Enrollment,
+    EnrollmentKey,
+    EnrollmentState,
+    IdentityRoute,
+    Purpose,
+    weakness,
+)
 from bramley.model.kinds import Kind
-from bramley.model.lineages import Policy, Version, VersionState
+from bramley.model.lineages import Policy, Version, VersionID, VersionState
 from bramley.operations import issuers, records
 from bramley.operations.installation import Installation
 from bramley.operations.live import Snapshot
@@ -39,6 +50,8 @@ FAIL_INFO: Final[Mapping[str, FailInfo]] = MappingProxyType(
         "link-used-up": FailInfo.badRequest,
         "webhook-refused": FailInfo.badRequest,
         "request-denied": FailInfo.badRequest,
+        "outside-ca": FailInfo.badRequest,
+        "certificate-known": FailInfo.badRequest,
         "renewal-by-unknown-identity": FailInfo.badCertId,
         "signer-not-live": FailInfo.badCertId,
         "signer-superseded": FailInfo.badCertId,
@@ -75,21 +88,45 @@ class Grant:
     again: Version | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Outside:
+    """A certificate that an outside CA has issued, and by which route it came."""
+
+    certificate: x509.Certificate
+    issuer: VersionID
+    route: IdentityRoute
+
+
 def issue_identity(
-    tx: Tx, installation: Installation, snapshot: Snapshot, request: Request, grant: Grant, now: datetime
+    tx: Tx,
+    installation: Installation,
+    snapshot: Snapshot,
+    request: Request,
+    grant: Grant,
+    now: datetime,
+    *,
+    outside: Outside | None = None,
 ) -> Version:
-    """Certificate made, recorded and bound, challenge spent, link used. NotEntitled where another request was faster."""
-    version = certify(
-        tx,
-        installation,
-        snapshot,
-        request.csr.public_key,
-        grant.enrollment,
-        grant.purpose,
-        transaction_id=request.transaction_id,
-        now=now,
-        actor=f"device:{grant.enrollment.id or ''}",
-    )
+    """Certificate made, recorded and bound, challenge spent, link used. NotEntitled where another request was faster.
+
+    With `outside` the certificate was made elsewhere, and the rest is the same.
+    """
+    actor, named = f"device:{grant.enrollment.id or ''}", request.transaction_id
+    if outside is not None:
+        version = adopt(tx, installation, outside, grant.enrollment, grant.purpose, transaction_id=named, now=now, actor=actor)
+    else:
+        key = request.csr.public_key
+        version = certify(
+            tx,
+            installation,
+            snapshot,
+            key,
+            grant.enrollment,
+            grant.purpose,
+            transaction_id=named,
+            now=now,
+            actor=actor,
+        )
     if grant.challenge is not None:
         spent = tx.challenges.spend(grant.challenge.id, now, message_sha256=request.message_sha256, version_id=version.id)
         if not spent:
@@ -106,14 +143,14 @@ def certify(
     enrollment: Enrollment,
     purpose: Purpose,
     *,
-    transaction_id: str,
+    transaction_id: str = "",
     now: datetime,
     actor: str,
+    route: IdentityRoute = IdentityRoute.SCEP,
 ) -> Version:
     """An identity for the enrollment: certificate made, recorded and bound. Who may have it was decided before."""
     settings = installation.settings
     held = snapshot.authorities.identity
-    lifetime = timedelta(days=settings.identity.lifetime_days)
     certificate = issue(
         held.authority,
         profiles.DEVICE_IDENTITY,
@@ -121,23 +158,47 @@ def certify(
         # The profile decides everything but the key: what the device would like to be called is not asked.
         subject=names.make(enrollment.key, organization=settings.organization),
         now=now,
-        lifetime=lifetime,
+        lifetime=timedelta(days=settings.identity.lifetime_days),
         status=issuers.status_urls(tx, installation.url, held.version),
     )
-    policy = Policy(lifetime, settings.identity.renew_at, settings.identity.jitter)
-    lineage = records.lineage(tx, Kind.DEVICE_IDENTITY, enrollment.key, policy, now=now)
+    made = Outside(certificate, held.version, route)
+    return adopt(tx, installation, made, enrollment, purpose, transaction_id=transaction_id, now=now, actor=actor)
+
+
+def adopt(
+    tx: Tx,
+    installation: Installation,
+    made: Outside,
+    enrollment: Enrollment,
+    purpose: Purpose,
+    *,
+    transaction_id: str = "",
+    now: datetime,
+    actor: str,
+) -> Version:
+    """A certificate recorded and bound as the enrollment's identity. NotEntitled where it is on record already.
+
+    A route with a weakness is the lineage's at once, another one with the first use: until then a weaker one is in force.
+    """
+    settings, sha256 = installation.settings, certificates.sha256(made.certificate)
+    if tx.lineages.by_sha256(sha256) is not None:
+        raise NotEntitled("certificate-known", f"The certificate {sha256} is on record already.")
+    policy = Policy(timedelta(days=settings.identity.lifetime_days), settings.identity.renew_at, settings.identity.jitter)
+    lineage = records.lineage(tx, Kind.DEVICE_IDENTITY, enrollment.key, policy, now=now, route=made.route)
+    if weakness(made.route):
+        records.reroute(tx, lineage.id, made.route)
     version = records.record(
         tx,
         lineage,
-        certificate,
+        made.certificate,
         state=VersionState.ISSUED,
         now=now,
         actor=actor,
-        issuer=held.version,
+        issuer=made.issuer,
         enrollment=enrollment.key,
-        detail={"purpose": purpose, "transaction": transaction_id},
+        detail={"purpose": purpose, "route": made.route, **({"transaction": transaction_id} if transaction_id else {})},
     )
-    tx.enrollments.bind(Binding(certificates.sha256(certificate), enrollment.key, purpose, version.id, now))
+    tx.enrollments.bind(Binding(sha256, enrollment.key, purpose, version.id, now))
     return version
 
 
@@ -221,8 +282,13 @@ def _enrollment(tx: Tx, key: EnrollmentKey, purpose: Purpose, now: datetime) -> 
     enrollment = tx.enrollments.get(key)
     if enrollment is None or enrollment.state is EnrollmentState.CHECKED_OUT:
         raise NotEntitled("enrollment-ended", "The enrollment that this challenge belongs to has ended.")
+    require_link(tx, enrollment, purpose, now)
+    return enrollment
+
+
+def require_link(tx: Tx, enrollment: Enrollment, purpose: Purpose, now: datetime) -> None:
+    """NotEntitled where the link that a first identity is for has expired."""
     if purpose is Purpose.ENROLL and enrollment.link_id is not None:
         link = tx.links.get(enrollment.link_id)
         if link is None or now > link.expires_at:
             raise NotEntitled("link-expired", "The enrollment link behind this challenge has expired.")
-    return enrollment

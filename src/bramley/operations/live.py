@@ -12,13 +12,14 @@ from bramley.apple.push.errors import PushError
 from bramley.apple.push.topic import topic_of
 from bramley.mdm.identity import IdentityTrust
 from bramley.model.kinds import Kind
-from bramley.model.lineages import Lineage, Version, VersionState
-from bramley.operations import authorities, records, scep_ra, server_certificates, vault
+from bramley.model.lineages import Lineage, Version, VersionID, VersionState
+from bramley.operations import authorities, records, scep_ra, self_signed, server_certificates, signers, trusted_cas, vault
 from bramley.operations.authorities import Authorities
 from bramley.operations.errors import NotReady
 from bramley.operations.installation import Installation
 from bramley.operations.refusals import Refusals
 from bramley.operations.server_certificates import Pair
+from bramley.operations.trusted_cas import TrustedCA
 from bramley.pki import certificates, keys
 from bramley.pki.errors import PKIError
 from bramley.pki.keystore import Sealer
@@ -42,6 +43,14 @@ class Snapshot:
 
     generation: str
     authorities: Authorities
+    believed: tuple[VersionID, ...]
+    """What `trust` is made of: identity CAs, outside ones too, and identities that are trusted for themselves."""
+
+    identity_issuers: tuple[x509.Certificate, ...]
+    """Their certificates, in the same order."""
+
+    outside_cas: tuple[TrustedCA, ...]
+
     trust: IdentityTrust
     https: Pair
     signer: Pair
@@ -105,15 +114,22 @@ def _read(tx: Tx, installation: Installation, known: Snapshot | None) -> Snapsho
     pushes, unusable = _pushes(tx, sealer)
     # The cache of checked signers lives in the trust: keep it as long as the CAs are the same. The issuing one stands first,
     # so that of two CAs with one key the one that lasts longer is taken.
-    believed = [each.version for each in held.trusted_identities]
-    same = known is not None and [each.version for each in known.authorities.trusted_identities] == believed
-    trust = known.trust if known is not None and same else IdentityTrust(held.identity_certificates)
+    outside = trusted_cas.read(tx)
+    others = (*((each.version, each.certificate) for each in outside), *self_signed.believed(tx))
+    believed = (*(each.version for each in held.trusted_identities), *(version for version, _certificate in others))
+    identity_issuers = (*held.identity_certificates, *(certificate for _version, certificate in others))
+    trust = known.trust if known is not None and known.believed == believed else None
+    if trust is None:
+        trust = IdentityTrust(identity_issuers)
     return Snapshot(
         generation=tx.notes.get(records.GENERATION_NOTE) or "",
         authorities=held,
+        believed=believed,
+        identity_issuers=identity_issuers,
+        outside_cas=tuple(outside),
         trust=trust,
         https=server_certificates.load(tx, sealer, Kind.HTTPS, held.https),
-        signer=server_certificates.load(tx, sealer, Kind.PROFILE_SIGNER, held.signer),
+        signer=signers.load(tx, sealer, held, signers.chosen(tx)),
         pushes=MappingProxyType(pushes),
         unusable=MappingProxyType(unusable),
         responders=scep_ra.responders(tx, sealer, installation.settings, held),

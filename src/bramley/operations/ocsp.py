@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from bramley.errors import OutsideTrouble
-from bramley.lifecycle import schedule
+from bramley.lifecycle import schedule, states
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Policy, RevocationReason, Version, VersionState
 from bramley.operations import issuers, records, vault
@@ -30,6 +30,9 @@ from bramley.storage.protocols import Tx
 
 MOST: Final = 20
 """Certificates in one request."""
+
+_KEPT: Final = timedelta(days=1)
+"""How long a responder's key outlives it: a server whose clock is a little behind may still hold it for good."""
 
 _POLICY: Final = Policy(lifetime=profiles.OCSP_RESPONDER.lifetime, renew_at=0.5)
 
@@ -117,6 +120,27 @@ async def ensure_responder(installation: Installation, issuer: Issuer, *, actor:
     """The responder of an issuer, made anew where there is none or half its life has passed."""
     now, organization = installation.clock.now(), installation.settings.organization
     return await installation.store.run(lambda tx: _ensure(tx, installation.sealer, issuer, organization, now, actor))
+
+
+async def retire_responders(installation: Installation, *, actor: str) -> None:
+    """Retires the responders that ended more than a day ago, and deletes their keys; that there was one stays on record."""
+    now = installation.clock.now()
+
+    def retire(tx: Tx) -> None:
+        for version in _ended(tx, now - _KEPT):
+            if version.state in states.LIVE:
+                records.move(tx, version, VersionState.RETIRED, now=now, actor=actor, reason="it has ended, and its key is gone")
+            if version.key_id is not None:
+                tx.keys.delete(version.key_id)
+
+    if await installation.store.read(lambda tx: _ended(tx, now - _KEPT)):
+        await installation.store.run(retire)
+
+
+def _ended(tx: Tx, moment: datetime) -> Sequence[Version]:
+    """The responders of any CA that had ended by then, and whose keys are still here."""
+    found = [version for lineage in tx.lineages.of_kind(Kind.OCSP_RESPONDER) for version in tx.lineages.versions(lineage.id)]
+    return [version for version in found if version.key_id is not None and version.expired(moment)]
 
 
 def _ensure(tx: Tx, sealer: Sealer, issuer: Issuer, organization: str, now: datetime, actor: str) -> _InForce:

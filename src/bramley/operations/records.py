@@ -32,13 +32,26 @@ GENERATION_NOTE = "generation"
 """Counts changes to what a running server keeps at hand: authorities, own certificates, push certificates."""
 
 
-def lineage(tx: Tx, kind: Kind, name: str, policy: Policy, *, now: datetime) -> Lineage:
-    """The lineage of this kind and name, made where there is none."""
+def lineage(tx: Tx, kind: Kind, name: str, policy: Policy, *, now: datetime, route: str = "") -> Lineage:
+    """The lineage of this kind and name, made where there is none; a new one has this route."""
     found = tx.lineages.find(kind, name)
     if found is None:
-        found = Lineage(LineageID(ids.fresh(now)), kind, name, policy, now)
+        found = Lineage(LineageID(ids.fresh(now)), kind, name, policy, now, route=route)
         tx.lineages.add(found)
     return found
+
+
+def reroute(tx: Tx, lineage_id: LineageID, route: str) -> None:
+    """From now on the lineage's versions are known to come by this route."""
+    found = tx.lineages.get(lineage_id)
+    if found is not None and found.route != route:
+        tx.lineages.update(replace(found, route=route))
+
+
+def route_of(tx: Tx, version: Version) -> str:
+    """By which route this version came, as its issue was written down; empty where that says nothing of it."""
+    issued = tx.events.find(kind=EventKind.CERTIFICATE_ISSUED, version_id=version.id, limit=1)
+    return str(issued[0].detail.get("route", "")) if issued else ""
 
 
 def record(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
@@ -10,12 +10,12 @@ from bramley.lifecycle import states
 from bramley.model.enrollments import Purpose
 from bramley.model.events import EventKind
 from bramley.model.lineages import Version
-from bramley.operations import admission, approvals, issuers, issuing, revocation
+from bramley.operations import admission, approvals, issuers, issuing, outside_scep, revocation
 from bramley.operations.admission import Admitted
 from bramley.operations.errors import NotReady
 from bramley.operations.installation import Installation
 from bramley.operations.issuers import Issuer
-from bramley.operations.issuing import NotEntitled
+from bramley.operations.issuing import Grant, NotEntitled
 from bramley.operations.live import Live, Snapshot
 from bramley.pki import certificates, keys
 from bramley.pki.cms import certificate_ids
@@ -38,10 +38,11 @@ class Reply:
     refused: str | None = None
 
 
-async def respond(live: Live, message: bytes | SignedMessage) -> Reply:
+async def respond(live: Live, message: bytes | SignedMessage, *, secret: str | None = None) -> Reply:
     """The CertRep to a pkiMessage, its signature checked before or not yet.
 
-    Raises SCEPError where there is nobody to answer to (HTTP 400).
+    `secret` is the challenge that came in the URL, instead of in the message. Raises SCEPError where there is nobody to answer
+    to (HTTP 400).
     """
     installation, snapshot = live.installation, live.current()
     now = installation.clock.now()
@@ -56,6 +57,8 @@ async def respond(live: Live, message: bytes | SignedMessage) -> Reply:
         if error.transaction is None or error.fail_info is None:
             raise
         return Reply(failure(error.transaction, responder, error.fail_info, now=now), reason)
+    if secret is not None and isinstance(asked, Request):
+        asked = replace(asked, challenge=secret)
     try:
         return Reply(await _answer(installation, snapshot, asked, responder, now))
     except NotEntitled as error:
@@ -70,7 +73,10 @@ async def _answer(
     match asked:
         case Request():
             admitted = await admission.admit(installation, asked)
-            version = await store.run(lambda tx: enroll(tx, installation, snapshot, asked, admitted, now))
+            if installation.settings.scep.is_proxied:
+                version = await _enroll_outside(installation, snapshot, asked, admitted, now)
+            else:
+                version = await store.run(lambda tx: enroll(tx, installation, snapshot, asked, admitted, now))
         case Poll():
             version = await store.read(lambda tx: polled(tx, asked))
         case Query(message_type=MessageType.GetCRL):
@@ -92,7 +98,34 @@ def _told(asked: Opened, version: Version | None, responder: Responder, now: dat
 def enroll(
     tx: Tx, installation: Installation, snapshot: Snapshot, request: Request, admitted: Admitted | None, now: datetime
 ) -> Version | None:
-    """One transaction: right checked, challenge spent, and the identity issued, or kept for a person (None). NotEntitled else.
+    """One transaction: right checked, challenge spent, and the identity issued, or kept for a person (None). NotEntitled else."""
+    decided = _decide(tx, installation, request, admitted, now)
+    return issuing.issue_identity(tx, installation, snapshot, request, decided, now) if isinstance(decided, Grant) else decided
+
+
+async def _enroll_outside(
+    installation: Installation, snapshot: Snapshot, request: Request, admitted: Admitted | None, now: datetime
+) -> Version | None:
+    """As `enroll`, with an outside CA asked between two transactions: the right is checked in both, and spent in the second."""
+    store = installation.store
+    decided = await store.run(lambda tx: _decide(tx, installation, request, admitted, now))
+    if not isinstance(decided, Grant):
+        return decided
+    outside = await outside_scep.ask(snapshot, installation.settings.scep, request, now)
+
+    def record(tx: Tx) -> Version | None:
+        again = _decide(tx, installation, request, admitted, now)
+        if not isinstance(again, Grant):
+            return again  # the same message, sent twice, was faster
+        return issuing.issue_identity(tx, installation, snapshot, request, again, now, outside=outside)
+
+    return await store.run(record)
+
+
+def _decide(
+    tx: Tx, installation: Installation, request: Request, admitted: Admitted | None, now: datetime
+) -> Grant | Version | None:
+    """The right to an identity; or what was issued for the same message; or None where a person has to approve. NotEntitled else.
 
     A first request whose challenge is spent, and that was kept, is that request sent again: many clients poll like this.
     """
@@ -110,7 +143,7 @@ def enroll(
     if settings.scep.approval == _MANUAL and grant.purpose is Purpose.ENROLL:
         approvals.hold(tx, installation.sealer, request, grant, now)
         return None
-    return issuing.issue_identity(tx, installation, snapshot, request, grant, now)
+    return grant
 
 
 def polled(tx: Tx, poll: Poll) -> Version | None:

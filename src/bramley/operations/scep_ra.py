@@ -30,8 +30,9 @@ _STILL_OPENED: Final = frozenset({VersionState.ACTIVE, VersionState.SUPERSEDED})
 
 
 def wanted(settings: Settings, held: Authorities) -> bool:
-    """Whether an RA answers: by the setting, and always in front of a CA whose key is not RSA (RFC 8894 section 3.1)."""
-    return settings.scep.mode == "ra" or not isinstance(held.identity.authority.key, rsa.RSAPrivateKey)
+    """Whether an RA answers: by the setting, and always in front of an outside CA, or one without an RSA key (RFC 8894 3.1)."""
+    ca_answers = isinstance(held.identity.authority.key, rsa.RSAPrivateKey) and not settings.scep.is_proxied
+    return settings.scep.mode == "ra" or not ca_answers
 
 
 def ensure(tx: Tx, installation: Installation, held: Authorities, *, now: datetime, actor: str = "server") -> Version | None:

@@ -9,7 +9,7 @@ from bramley.lifecycle import states
 from bramley.mdm.token_update import leave_push
 from bramley.model.enrollments import Enrollment, EnrollmentState, Purpose
 from bramley.model.lineages import Version, VersionState
-from bramley.operations import identities, records
+from bramley.operations import identities, pkcs12_identities, records
 from bramley.operations.errors import Conflict
 from bramley.operations.installation import Installation
 from bramley.storage.protocols import Tx
@@ -19,8 +19,8 @@ async def suspend(installation: Installation, name: str, *, reason: str, actor: 
     """Suspends the identity in force of a device, or the one with a serial number; effective at its next request.
 
     By the device's name nothing else speaks for it meanwhile either: what was superseded or not used yet is retired. A renewal
-    that is under way ends in both cases, since its challenge would be good for another identity. The enrollment and its queue
-    stay. NotFound where the name is nobody's, Conflict where that identity is not in force.
+    that is under way ends in both cases, since its challenge would be good for another identity, or it brought one. Enrollment
+    and queue stay. NotFound where the name is nobody's, Conflict where that identity is not in force.
     """
     now = installation.clock.now()
 
@@ -34,7 +34,8 @@ async def suspend(installation: Installation, name: str, *, reason: str, actor: 
         key = enrollment.key
         identities.withdraw_renewals(tx, key, now)
         tx.challenges.void(key, Purpose.ENROLL, now)
-        for version in found:
+        brought = [version for version in pkcs12_identities.unused(tx, key) if version not in found]
+        for version in (*found, *brought):
             if version.state in states.LIVE and version not in in_force:
                 _move(tx, enrollment, version, VersionState.RETIRED, "the device was suspended", now, actor)
         return [_move(tx, enrollment, version, VersionState.SUSPENDED, reason, now, actor) for version in in_force]

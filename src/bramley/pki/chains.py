@@ -34,6 +34,10 @@ _APPLIED: Final = frozenset(
         ExtensionOID.KEY_USAGE,
         ExtensionOID.EXTENDED_KEY_USAGE,
         ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        # Apple marks Developer ID certificates critically: application, installer, and the CA of both. A mark binds nothing here.
+        x509.ObjectIdentifier("1.2.840.113635.100.6.1.13"),
+        x509.ObjectIdentifier("1.2.840.113635.100.6.1.14"),
+        x509.ObjectIdentifier("1.2.840.113635.100.6.2.6"),
     }
 )
 
@@ -91,6 +95,26 @@ def verify(
         reason=ChainReason.UNKNOWN_ISSUER,
         advice="Trust the CA that issued it, or send the intermediate certificates with it.",
     )
+
+
+def chain_of(leaf: x509.Certificate, others: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """The certificate and those above it, as far as their issuers are among the others, which may come in any order.
+
+    It puts a chain in order and judges nothing but names, signatures and whether an issuer is a CA: `verify` does.
+    """
+    chain = [leaf]
+    while len(chain) < LONGEST and chain[-1].subject != chain[-1].issuer:
+        issuer = next((each for each in others if each not in chain and _issued(chain[-1], each)), None)
+        if issuer is None:
+            break
+        chain.append(issuer)
+    return tuple(chain)
+
+
+def is_ca(certificate: x509.Certificate) -> bool:
+    """Whether the certificate says that it is one of a CA. BadCertificate where its extensions cannot be read."""
+    constraints = certificates.extension(certificate, x509.BasicConstraints)
+    return constraints is not None and constraints.ca
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +181,16 @@ class _Rules:
                 advice="Replace it with a renewed certificate.",
             )
         _check_extensions(certificate)
+
+
+def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    try:
+        if issuer.subject != certificate.issuer or not is_ca(issuer):
+            return False
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm, BadCertificate):
+        return False
+    return True
 
 
 def _check_signature(certificate: x509.Certificate, issuer: x509.Certificate) -> None:

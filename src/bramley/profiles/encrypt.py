@@ -52,6 +52,6 @@ def require_recipient(certificate: x509.Certificate) -> None:
     usage = certificates.extension(certificate, x509.KeyUsage)
     if usage is not None and not usage.key_encipherment:
         raise NoRecipient(
-            f"Nothing may be encrypted to the certificate {certificates.sha256(certificate)}: its key usage lacks keyEncipherment.",
+            f"Nothing may be encrypted to the certificate {certificates.sha256(certificate)}: it lacks keyEncipherment.",
             advice="Have it issued with a SCEP key usage of 5, or 4.",
         )

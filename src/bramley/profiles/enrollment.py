@@ -23,6 +23,7 @@ from bramley.profiles.payloads import (
     CertificatePayload,
     MDMPayload,
     Payload,
+    PKCS12Payload,
     RootCertificatePayload,
     SCEPPayload,
 )
@@ -38,7 +39,8 @@ class EnrollmentProfileSettings:
     """What all enrollment profiles of a server share.
 
     `base_url` is what devices reach it by, without a path. `identifier_prefix` begins every PayloadIdentifier, and so must
-    never change for enrolled devices; no more may `base_url`, `topic` and `per_user_connections`.
+    never change for enrolled devices; no more may `base_url`, `topic`, `per_user_connections` and `query`, which follows the
+    question mark of both URLs.
     """
 
     organization: str
@@ -51,6 +53,7 @@ class EnrollmentProfileSettings:
     sign_message: bool = True
     per_user_connections: bool = True
     bootstrap_token: bool = True
+    query: str = ""
 
 
 def scep_identity(
@@ -73,6 +76,22 @@ def scep_identity(
     )
 
 
+def pkcs12_identity(
+    settings: EnrollmentProfileSettings, key: EnrollmentKey, *, archive: bytes, password: str, serial: str
+) -> PKCS12Payload:
+    """The payload that brings the device its identity, key and all. `serial` is of the certificate in the archive.
+
+    Raises BadPayload.
+    """
+    return PKCS12Payload(
+        identifier=f"{settings.identifier_prefix}.pkcs12",
+        uuid=derived_uuid(key, "pkcs12", serial),
+        display_name="Device identity",
+        archive=archive,
+        password=password,
+    )
+
+
 def enrollment_profile(
     settings: EnrollmentProfileSettings,
     *,
@@ -86,15 +105,15 @@ def enrollment_profile(
     the CA certificates to install: self-signed ones as trusted roots, others as intermediates. Raises BadPayload.
     """
     prefix = settings.identifier_prefix
-    base = settings.base_url.rstrip("/")
+    base, query = settings.base_url.rstrip("/"), f"?{settings.query}" if settings.query else ""
     mdm = MDMPayload(
         identifier=f"{prefix}.mdm",
         uuid=derived_uuid(enrollment_key, "mdm"),
         display_name=settings.display_name,
         identity_uuid=identity.uuid,
         topic=settings.topic,
-        server_url=f"{base}{CONNECT_PATH}",
-        check_in_url=f"{base}{CHECK_IN_PATH}",
+        server_url=f"{base}{CONNECT_PATH}{query}",
+        check_in_url=f"{base}{CHECK_IN_PATH}{query}",
         access_rights=settings.access_rights,
         sign_message=settings.sign_message,
         check_out_when_removed=settings.check_out_when_removed,

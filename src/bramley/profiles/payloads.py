@@ -88,6 +88,35 @@ class SCEPPayload:
 
 
 @dataclass(frozen=True, slots=True)
+class PKCS12Payload:
+    """Gives the device an identity whose key was made elsewhere, as a PKCS#12 archive (RFC 7292) with its password beside it.
+
+    So who reads the profile has the key. In the device it stays: a Mac lets nobody extract it, and no app use it unasked.
+    """
+
+    payload_type: ClassVar[str] = "com.apple.security.pkcs12"
+    identifier: str
+    uuid: str
+    display_name: str
+    archive: bytes = field(repr=False)
+    password: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if not self.archive or not self.password:
+            raise BadPayload("Expected an identity's payload with a PKCS#12 archive and its password; one of them is empty.")
+
+    def to_plist(self) -> dict[str, Writable]:
+        return {
+            **common_keys(self.payload_type, self.identifier, self.uuid, self.display_name),
+            "PayloadCertificateFileName": "identity.p12",
+            "PayloadContent": self.archive,
+            "Password": self.password,
+            "KeyIsExtractable": False,
+            "AllowAllAppsAccess": False,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class MDMPayload:
     """Puts a device under management.
 

@@ -84,7 +84,7 @@ async def _latest(stage: Stage, device: SimulatedDevice) -> bytes:
         if enrollment is None:
             raise AssertionError("the devices of a fleet are enrolled")
         for command in tx.commands.history(enrollment.key, limit=1000):
-            if command.request_type == "InstallProfile":
+            if command.request_type == "InstallProfile" and command.payload:
                 envelope: Any = plist.loads(sealer.open(command.payload, payload_place(command.uuid)), max_bytes=1 << 24)
                 payload = envelope["Command"]["Payload"]
                 if isinstance(payload, bytes) and IDENTIFIER.encode() in payload:

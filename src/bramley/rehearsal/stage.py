@@ -28,6 +28,9 @@ T = TypeVar("T")
 APPLE_ROOT: Final = "sandbox-apple-root.pem"
 """The file, in the folder of a stage, of what a client of the stand-ins must trust."""
 
+Before = Callable[[Installation], Awaitable[str]]
+"""What is done with an installation before it is served; its result is the topic that devices enroll under, if there is one."""
+
 _HOST: Final = "localhost"
 _EVERY: Final = 0.05
 
@@ -73,17 +76,21 @@ class Stage:
     ) -> SimulatedDevice:
         """A device that trusts our root and hears of pushes; the same seed makes the same device."""
         chance = random.Random(seed)  # noqa: S311 - chance for a simulation
-        behaviour = Behaviour(
+        accounts = tuple(UserAccount.make(chance) for _ in range(users))
+        behaviour = replace(self.behaviour(style, not_now_rate=not_now_rate), users=accounts)
+        return SimulatedDevice(
+            DeviceIdentity.make(chance, mac=seed % 2 == 0), self.clock, behaviour=behaviour, courier=self.apns.courier, seed=seed
+        )
+
+    def behaviour(self, style: SignatureStyle, *, not_now_rate: float = 0.0) -> Behaviour:
+        """How a device behaves that trusts our root."""
+        return Behaviour(
             style=style,
             tls_base=self.tls_base,
             anchors=(self.service.live.current().authorities.root.certificate,),
             not_now_rate=not_now_rate,
-            users=tuple(UserAccount.make(chance) for _ in range(users)),
             own_time=self.years_pass,
             recheck_seconds=0.2,
-        )
-        return SimulatedDevice(
-            DeviceIdentity.make(chance, mac=seed % 2 == 0), self.clock, behaviour=behaviour, courier=self.apns.courier, seed=seed
         )
 
     @property
@@ -119,16 +126,18 @@ async def open_stage(folder: Path, clock: Clock, database: str = "") -> Stage:
     return await _open(folder, clock, apple, {"database": database}, issue)
 
 
-async def open_bare_stage(folder: Path, clock: Clock, apple: SandboxAppleCA, settings: Mapping[str, Any]) -> Stage:
+async def _nothing(_installation: Installation) -> str:
+    return ""
+
+
+async def open_bare_stage(
+    folder: Path, clock: Clock, apple: SandboxAppleCA, settings: Mapping[str, Any], before: Before = _nothing
+) -> Stage:
     """Likewise without a push certificate, for a rehearsal in which years pass. It begins at the machine's time.
 
     `settings` stand in for the usual ones, section by section.
     """
-
-    async def nothing(_installation: Installation) -> str:
-        return ""
-
-    return replace(await _open(folder, clock, apple, settings, nothing), years_pass=True)
+    return replace(await _open(folder, clock, apple, settings, before), years_pass=True)
 
 
 async def _open(
@@ -136,9 +145,8 @@ async def _open(
     clock: Clock,
     apple: SandboxAppleCA,
     settings: Mapping[str, Any],
-    before: Callable[[Installation], Awaitable[str]],
+    before: Before,
 ) -> Stage:
-    """`before` is what is done with the installation before it is served; its result is the topic."""
     apns = APNs(apple, clock)
     await apns.start()
     try:

@@ -18,6 +18,8 @@ def check_together(settings: Settings) -> None:
         _check_database(settings.database)
     _check_proxy(settings)
     _check_webhook(settings)
+    _check_approval(settings)
+    _check_outside(settings)
 
 
 def _check_url(url: str) -> None:
@@ -59,6 +61,33 @@ def _check_webhook(settings: Settings) -> None:
             raise BadInput(
                 f"{name} must have at least {_LEAST_SECRET} characters.", advice="`openssl rand -hex 16` makes a good one."
             )
+
+
+def _check_approval(settings: Settings) -> None:
+    if settings.identity.source == "pkcs12" and settings.scep.approval == "manual":
+        raise BadInput(
+            "identity.source is pkcs12, and scep.approval is manual: no person would be asked before a key is handed out.",
+            advice="Set identity.source to scep, or scep.approval to none.",
+        )
+
+
+def _check_outside(settings: Settings) -> None:
+    scep = settings.scep
+    if not scep.outside_url:
+        return
+    if not _is_https(scep.outside_url) and not _is_http(scep.outside_url):
+        raise BadInput("scep.outside_url must be https://HOST/… or http://HOST/…, without a user or a password in it.")
+    if scep.outside_by == "device" and not _is_https(scep.outside_url):
+        raise BadInput("scep.outside_url must be https where devices go there themselves: the challenge would travel in clear.")
+    if settings.identity.source == "pkcs12" or scep.approval == "manual":
+        raise BadInput(
+            "scep.outside_url goes neither with identity.source = pkcs12 nor with scep.approval = manual.",
+            advice="An outside CA decides by itself what it issues.",
+        )
+
+
+def _is_http(url: str) -> bool:
+    return url.startswith("http://") and _is_https(f"https://{url.removeprefix('http://')}")
 
 
 def _is_https(url: str) -> bool:

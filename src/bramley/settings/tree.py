@@ -137,6 +137,11 @@ class Mdmcert:
 class Identity:
     """Device identities."""
 
+    source: str = _field(
+        "scep",
+        "how devices come by one: scep, they make the key; pkcs12, the server does and sends it in the profile, which is weaker",
+        choices=("scep", "pkcs12"),
+    )
     lifetime_days: int = _field(365, "life of a device identity", within=(1, 3650))
     renew_at: float = _field(2 / 3, "share of its life after which an identity is renewed", within=(0.1, 0.9))
     jitter: float = _field(0.05, "renewals are spread by up to this share of the life, either way", within=(0, 0.2))
@@ -187,6 +192,26 @@ class SCEP:
     webhook_url: str = _field("", "https:// URL that is asked whether a first request with an unknown challenge is let in")
     webhook_secret: str = _field("", "the key under which questions to it are signed", secret=True)
     webhook_ca_file: str = _field("", "PEM file of roots to trust for it instead of the public ones")
+    outside_url: str = _field("", "SCEP URL of an outside CA that issues the identities of devices; empty: our own does")
+    outside_by: str = _field(
+        "proxy",
+        "how they get there: proxy, by way of this server, which asks in their place; device, by themselves",
+        choices=("proxy", "device"),
+    )
+    outside_ca: str = _field("", "SHA-256 of that CA's certificate, where several outside CAs are trusted")
+    outside_challenge: str = _field("", "the static challenge that it wants, if it wants one", secret=True)
+    outside_legacy: bool = _field(False, "take its answers in SHA-1 and single DES, as micromdm's scepserver gives them")
+    outside_ca_file: str = _field("", "PEM file of roots to trust for its HTTPS instead of the public ones")
+
+    @property
+    def is_proxied(self) -> bool:
+        """Whether this server asks an outside CA in the devices' place."""
+        return bool(self.outside_url) and self.outside_by == "proxy"
+
+    @property
+    def is_bypassed(self) -> bool:
+        """Whether devices ask an outside CA themselves."""
+        return bool(self.outside_url) and self.outside_by == "device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +230,9 @@ class Settings:
     url: str = _field("", "public base URL of this server; by default https://HOSTNAME:PORT, fixed at the first start")
     data: Path = _field(Path(), "the data folder; by default $XDG_DATA_HOME/bramley or ~/.local/share/bramley")
     database: str = _field("", "postgresql://… for a PostgreSQL server; empty: SQLite in the data folder", secret=True)
+    former_paths: tuple[str, ...] = _field(
+        (), "further paths where device messages are taken: those of the ServerURL and CheckInURL of a former MDM's devices"
+    )
     listen: Listen = field(default_factory=Listen)
     proxy: Proxy = field(default_factory=Proxy)
     device_listener: DeviceListen = field(default_factory=DeviceListen)

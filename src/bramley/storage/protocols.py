@@ -12,7 +12,7 @@ On every database `fn`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
@@ -35,9 +35,11 @@ from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job, JobID
 from bramley.model.kinds import Kind
 from bramley.model.lineages import KeyID, Lineage, LineageID, SealedKey, Version, VersionID, VersionState
+from bramley.model.networks import NetworkAssignment, NetworkChallenge, NetworkTemplate
 from bramley.model.plans import Plan, PlanID
 from bramley.model.profiles import Assignment, Installation, InstallState, ProfileID, StoredProfile, TargetKind
 from bramley.model.push import Wave, WaveID, WaveTarget
+from bramley.model.recovery_keys import RecoveryKey
 from bramley.model.revocation import PublishedCRL, Revoked, Tally
 
 T = TypeVar("T")
@@ -93,6 +95,12 @@ class Lineages(Protocol):
         """How many versions of a kind stand where; a state that none is in counts 0."""
         ...
 
+    def count_issued(
+        self, kind: Kind, *, issuers: Collection[VersionID], states: Collection[VersionState], ending_from: datetime
+    ) -> int:
+        """How many of a kind these issuers have issued that stand in one of the states, and end at the moment or later."""
+        ...
+
     def ending_before(self, kind: Kind, moment: datetime, limit: int) -> Sequence[CertificateRow]:
         """Active versions of a kind whose end is before the moment, soonest first."""
         ...
@@ -108,7 +116,7 @@ class Revocations(Protocol):
         ...
 
     def tally(self, issuer: VersionID, now: datetime, soon: datetime) -> Tally:
-        """Counts an issuer's certificates; those are expiring that end before `soon`. Reads every version there is."""
+        """Counts an issuer's certificates; those are expiring that end before `soon`. A million take some tenths of a second."""
         ...
 
     def crl(self, issuer: VersionID) -> PublishedCRL | None:
@@ -157,11 +165,65 @@ class Plans(Protocol):
         ...
 
 
+class Networks(Protocol):
+    def put_template(self, template: NetworkTemplate) -> None:
+        """Stores a template, in the place of the one of its name; that one's `created_at` stays."""
+        ...
+
+    def template(self, name: str) -> NetworkTemplate | None: ...
+    def templates(self) -> Sequence[NetworkTemplate]:
+        """All of them, in order of name."""
+        ...
+
+    def remove_template(self, name: str) -> bool: ...
+    def put(self, assignment: NetworkAssignment) -> None:
+        """Stores how an assignment stands, in the place of what was known before."""
+        ...
+
+    def get(self, key: EnrollmentKey, template: str) -> NetworkAssignment | None: ...
+    def of(self, key: EnrollmentKey) -> Sequence[NetworkAssignment]:
+        """All of an enrollment, ended ones too, in order of template."""
+        ...
+
+    def by_command(self, key: EnrollmentKey, uuid: CommandUUID) -> NetworkAssignment | None: ...
+    def listing(
+        self, template: str | None = None, *, limit: int, after: tuple[EnrollmentKey, str] | None = None
+    ) -> Sequence[NetworkAssignment]:
+        """Those that have not ended, in order of enrollment and template; `after` pages on."""
+        ...
+
+    def count(self, template: str) -> int:
+        """How many of a template have not ended."""
+        ...
+
+    def due(self, now: datetime, limit: int) -> Sequence[NetworkAssignment]:
+        """Those whose `look_at` has come, in its order."""
+        ...
+
+    def outlived(self, limit: int) -> Sequence[NetworkAssignment]:
+        """Those that have not ended although their enrollment has, or has begun anew since they were made."""
+        ...
+
+    def add_challenge(self, challenge: NetworkChallenge) -> None: ...
+    def challenge(self, secret_sha256: str) -> NetworkChallenge | None: ...
+    def spend(self, secret_sha256: str, now: datetime, *, message_sha256: str, version_id: VersionID) -> bool:
+        """True for the one caller that spends it; what it was spent on is kept with it."""
+        ...
+
+    def void(self, key: EnrollmentKey, template: str, now: datetime) -> int:
+        """Ends every unspent one of this enrollment and template; how many."""
+        ...
+
+    def sweep(self, expired_before: datetime) -> int:
+        """Deletes those, spent or not, that expired before the moment; how many."""
+        ...
+
+
 class Keys(Protocol):
     def add(self, key: SealedKey) -> None: ...
     def get(self, key_id: KeyID) -> SealedKey | None: ...
     def delete(self, key_id: KeyID) -> bool:
-        """Deletes a key, so that no version names it any more; whether it was there. Looks through every version there is."""
+        """Deletes a key, so that no version names it any more; whether it was there."""
         ...
 
 
@@ -209,6 +271,10 @@ class Challenges(Protocol):
     def by_hash(self, secret_sha256: str) -> Challenge | None: ...
     def spend(self, challenge_id: str, now: datetime, *, message_sha256: str, version_id: VersionID) -> bool:
         """True for the one caller that spends it; what it was spent on is kept with it."""
+        ...
+
+    def unspent(self, key: EnrollmentKey, purpose: Purpose) -> Sequence[Challenge]:
+        """Those of an enrollment and purpose that nobody has spent, expired ones too, newest first."""
         ...
 
     def void(self, key: EnrollmentKey, purpose: Purpose, now: datetime) -> int:
@@ -319,6 +385,22 @@ class Tags(Protocol):
         ...
 
 
+class RecoveryKeys(Protocol):
+    """None is ever deleted."""
+
+    def add(self, key: RecoveryKey) -> None:
+        """Stores a Mac's recovery key; the one before counts as replaced from then on."""
+        ...
+
+    def of(self, device: EnrollmentID) -> Sequence[RecoveryKey]:
+        """Every one of a Mac, newest first."""
+        ...
+
+    def current(self, *, limit: int, after: EnrollmentID | None = None) -> Sequence[RecoveryKey]:
+        """The one in force of each Mac, in order of device; `after` pages on."""
+        ...
+
+
 class Jobs(Protocol):
     def add(self, job: Job) -> None: ...
     def claim(self, owner: str, now: datetime, lease: timedelta, limit: int) -> Sequence[Job]:
@@ -412,6 +494,8 @@ class Tx(Protocol):
     @property
     def plans(self) -> Plans: ...
     @property
+    def networks(self) -> Networks: ...
+    @property
     def keys(self) -> Keys: ...
     @property
     def enrollments(self) -> Enrollments: ...
@@ -425,6 +509,8 @@ class Tx(Protocol):
     def profiles(self) -> Profiles: ...
     @property
     def tags(self) -> Tags: ...
+    @property
+    def recovery_keys(self) -> RecoveryKeys: ...
     @property
     def jobs(self) -> Jobs: ...
     @property

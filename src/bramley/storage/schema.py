@@ -17,6 +17,7 @@ from bramley.model.events import EventKind
 from bramley.model.jobs import JobState
 from bramley.model.kinds import Kind
 from bramley.model.lineages import RevocationReason, Turn, VersionState
+from bramley.model.networks import NetworkIssuer, NetworkState, NetworkUse
 from bramley.model.plans import PlanKind, PlanStage, PlanState
 from bramley.model.profiles import Handling, InstallState, TargetKind
 from bramley.model.push import WaveState
@@ -100,8 +101,9 @@ sa.Index(
     postgresql_where=sa.text("state = 'active'"),
 )
 sa.Index("versions_changed", versions.c.state, versions.c.changed_at)
-REVOKED = sa.text("state IN ('revoked', 'suspended')")
-sa.Index("versions_revoked", versions.c.issuer_version, sqlite_where=REVOKED, postgresql_where=REVOKED)
+sa.Index("versions_issued", versions.c.issuer_version, versions.c.state, versions.c.not_after)
+KEYED = sa.text("key_id IS NOT NULL")
+sa.Index("versions_key", versions.c.key_id, sqlite_where=KEYED, postgresql_where=KEYED)
 
 links = sa.Table(
     "links",
@@ -267,7 +269,8 @@ crls = sa.Table(
 approvals = sa.Table(
     "approvals",
     metadata,
-    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("seq", SERIAL, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False),
     sa.Column("transaction_id", sa.Text, nullable=False),
     sa.Column("signer_sha256", sa.Text, nullable=False),
     sa.Column("spki_sha256", sa.Text, nullable=False),
@@ -279,11 +282,13 @@ approvals = sa.Table(
     sa.Column("changed_at", UTCTime, nullable=False),
     sa.Column("decided_by", sa.Text, nullable=False),
     sa.Column("version_id", sa.Text),
+    sa.UniqueConstraint("id", name="approvals_id"),
     among("purpose", Purpose, name="approvals_purpose_known"),
     among("state", ApprovalState, name="approvals_state_known"),
+    sqlite_autoincrement=True,
 )
-sa.Index("approvals_transaction", approvals.c.transaction_id, approvals.c.signer_sha256)
-sa.Index("approvals_state", approvals.c.state, approvals.c.id)
+sa.Index("approvals_transaction", approvals.c.transaction_id, approvals.c.signer_sha256, approvals.c.seq)
+sa.Index("approvals_state", approvals.c.state, approvals.c.seq)
 
 plans = sa.Table(
     "plans",
@@ -305,6 +310,68 @@ plans = sa.Table(
 )
 UNDER_WAY = sa.text("state = 'running'")
 sa.Index("plans_running", plans.c.lineage_id, unique=True, sqlite_where=UNDER_WAY, postgresql_where=UNDER_WAY)
+
+network_templates = sa.Table(
+    "network_templates",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("use", Enumerated(NetworkUse), nullable=False),
+    sa.Column("issuer", Enumerated(NetworkIssuer), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("changed_at", UTCTime, nullable=False),
+    sa.Column("changed_by", sa.Text, nullable=False),
+    among("use", NetworkUse, name="network_templates_use_known"),
+    among("issuer", NetworkIssuer, name="network_templates_issuer_known"),
+)
+
+network_assignments = sa.Table(
+    "network_assignments",
+    metadata,
+    sa.Column(
+        "enrollment_key",
+        sa.Text,
+        sa.ForeignKey("enrollments.key", name="network_assignments_enrollment"),
+        primary_key=True,
+    ),
+    # no foreign key: what has ended stays on record when its template is gone
+    sa.Column("template", sa.Text, primary_key=True),
+    sa.Column("state", Enumerated(NetworkState), nullable=False),
+    sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("created_by", sa.Text, nullable=False),
+    sa.Column("changed_at", UTCTime, nullable=False),
+    sa.Column("command_uuid", sa.Text),
+    sa.Column("sent_at", UTCTime),
+    sa.Column("look_at", UTCTime),
+    sa.Column("attempts", sa.Integer, nullable=False),
+    sa.Column("problem", sa.Text, nullable=False),
+    among("state", NetworkState, name="network_assignments_state_known"),
+)
+sa.Index("network_assignments_template", network_assignments.c.template, network_assignments.c.enrollment_key)
+TO_LOOK_AT = sa.text("look_at IS NOT NULL")
+sa.Index("network_assignments_look_at", network_assignments.c.look_at, sqlite_where=TO_LOOK_AT, postgresql_where=TO_LOOK_AT)
+
+network_challenges = sa.Table(
+    "network_challenges",
+    metadata,
+    sa.Column("secret_sha256", sa.Text, primary_key=True),
+    sa.Column("enrollment_key", sa.Text, sa.ForeignKey("enrollments.key", name="network_challenges_enrollment"), nullable=False),
+    sa.Column("template", sa.Text, nullable=False),
+    sa.Column("created_at", UTCTime, nullable=False),
+    sa.Column("expires_at", UTCTime, nullable=False),
+    sa.Column("spent_at", UTCTime),
+    sa.Column("spent_on", sa.Text),
+    # no foreign key: it is spent before the version that it is spent on is stored
+    sa.Column("version_id", sa.Text),
+)
+sa.Index(
+    "network_challenges_unspent",
+    network_challenges.c.enrollment_key,
+    network_challenges.c.template,
+    sqlite_where=UNSPENT,
+    postgresql_where=UNSPENT,
+)
+sa.Index("network_challenges_expires", network_challenges.c.expires_at)
 
 waves = sa.Table(
     "waves",
@@ -388,6 +455,20 @@ profile_installations = sa.Table(
     among("state", InstallState, name="profile_installations_state_known"),
 )
 sa.Index("profile_installations_profile", profile_installations.c.profile_id, profile_installations.c.enrollment_key)
+
+recovery_keys = sa.Table(
+    "recovery_keys",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("device", sa.Text, nullable=False),
+    sa.Column("version_id", sa.Text, sa.ForeignKey("versions.id", name="recovery_keys_version"), nullable=False),
+    sa.Column("message", sa.LargeBinary, nullable=False),
+    sa.Column("received_at", UTCTime, nullable=False),
+    sa.Column("replaced_at", UTCTime),
+)
+IN_FORCE = sa.text("replaced_at IS NULL")
+sa.Index("recovery_keys_device", recovery_keys.c.device, recovery_keys.c.id)
+sa.Index("recovery_keys_current", recovery_keys.c.device, unique=True, sqlite_where=IN_FORCE, postgresql_where=IN_FORCE)
 
 tags = sa.Table(
     "tags",

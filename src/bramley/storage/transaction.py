@@ -14,8 +14,10 @@ from bramley.storage.aspects.enrollments import SQLEnrollments
 from bramley.storage.aspects.events import SQLEvents
 from bramley.storage.aspects.jobs import SQLJobs
 from bramley.storage.aspects.lineages import SQLKeys, SQLLineages
+from bramley.storage.aspects.networks import SQLNetworks
 from bramley.storage.aspects.plans import SQLPlans
 from bramley.storage.aspects.profiles import SQLProfiles, SQLTags
+from bramley.storage.aspects.recovery_keys import SQLRecoveryKeys
 from bramley.storage.aspects.revocations import SQLRevocations
 from bramley.storage.aspects.waves import SQLWaves
 
@@ -40,6 +42,7 @@ class SQLTransaction:
         self.revocations = SQLRevocations(connection)
         self.approvals = SQLApprovals(connection)
         self.plans = SQLPlans(connection)
+        self.networks = SQLNetworks(connection)
         self.keys = SQLKeys(connection)
         self.enrollments = SQLEnrollments(connection)
         self.challenges = SQLChallenges(connection)
@@ -47,6 +50,7 @@ class SQLTransaction:
         self.commands = SQLCommands(connection)
         self.profiles = SQLProfiles(connection)
         self.tags = SQLTags(connection)
+        self.recovery_keys = SQLRecoveryKeys(connection)
         self.jobs = SQLJobs(connection)
         self.waves = SQLWaves(connection)
         self.events = SQLEvents(connection)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
@@ -13,7 +13,7 @@ from typing import Final
 
 import structlog
 
-from bramley.errors import BramleyError
+from bramley.errors import BadInput, BramleyError
 from bramley.operations.live import Live
 from bramley.operations.ocsp import OCSP
 from bramley.web import answers, nanomdm
@@ -21,6 +21,7 @@ from bramley.web.asgi import ASGIApp, Handler, Message, Receive, Request, Respon
 from bramley.web.device import enroll, pki
 from bramley.web.device.mdm import MDM
 from bramley.web.device.revocation import CRLs, OCSPOverHTTP
+from bramley.web.device.scep import PATH as SCEP_PATH
 from bramley.web.device.scep import SCEP
 from bramley.web.errors import Disconnected
 from bramley.web.limits import Gate
@@ -61,9 +62,11 @@ class Application:
         gate = Gate(settings.limits, live.installation.clock, metrics)
         sign_in = SignIn(live, gate)
         ocsp = OCSPOverHTTP(live.installation, OCSP(live.installation))
-        routes, prefixes = _main_routes(live, metrics, gate, sign_in, ocsp), _main_prefixes(live, gate, ocsp)
-        self.main: ASGIApp = Dispatch(metrics, proxies, routes, prefixes, create_api(live, sign_in))
-        self.device: ASGIApp = Dispatch(metrics, proxies, _mdm_routes(live, metrics))
+        scep = SCEP(live, metrics, gate)
+        routes, prefixes = _main_routes(live, metrics, scep, sign_in, ocsp), _main_prefixes(live, gate, scep, ocsp)
+        former = _former_routes(settings.former_paths, routes, prefixes)
+        self.main: ASGIApp = Dispatch(metrics, proxies, {**former, **routes}, prefixes, create_api(live, sign_in))
+        self.device: ASGIApp = Dispatch(metrics, proxies, {**former, **_mdm_routes(live, metrics)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +104,11 @@ class Dispatch:
         log.debug("request", trace=trace, route=name, status=int(status), seconds=round(seconds, 6))
 
 
-def _main_routes(live: Live, metrics: Metrics, gate: Gate, sign_in: SignIn, ocsp: OCSPOverHTTP) -> Mapping[str, Route]:
-    scep, observe, brought = SCEP(live, metrics, gate), Observe(live, metrics), nanomdm.PushCertificates(live, sign_in)
+def _main_routes(live: Live, metrics: Metrics, scep: SCEP, sign_in: SignIn, ocsp: OCSPOverHTTP) -> Mapping[str, Route]:
+    observe, brought = Observe(live, metrics), nanomdm.PushCertificates(live, sign_in)
     return {
         **_mdm_routes(live, metrics),
-        "/scep": Route("scep", {"GET": scep.get, "POST": scep.post}),
+        SCEP_PATH: Route("scep", {"GET": scep.get, "POST": scep.post}),
         pki.OCSP_PATH: Route("ocsp", {"POST": ocsp.post}),
         nanomdm.PATH: Route("nanomdm", {"GET": brought.get, "PUT": brought.put}, nanomdm.explain),
         "/healthz": _page("healthz", observe.health),
@@ -115,8 +118,9 @@ def _main_routes(live: Live, metrics: Metrics, gate: Gate, sign_in: SignIn, ocsp
     }
 
 
-def _main_prefixes(live: Live, gate: Gate, ocsp: OCSPOverHTTP) -> Mapping[str, Route]:
+def _main_prefixes(live: Live, gate: Gate, scep: SCEP, ocsp: OCSPOverHTTP) -> Mapping[str, Route]:
     return {
+        f"{SCEP_PATH}/": Route("scep", {"GET": scep.get_by_url, "POST": scep.post_by_url}),
         # GET alone: each one begins an enrollment
         enroll.PREFIX: Route("enroll", {"GET": enroll.Enroll(live, gate)}, answers.for_person),
         pki.PREFIX: _page("pki", pki.PublicPKI(live, CRLs(live.installation), ocsp)),
@@ -127,6 +131,19 @@ def _mdm_routes(live: Live, metrics: Metrics) -> Mapping[str, Route]:
     skew = timedelta(minutes=live.installation.settings.identity.clock_skew_minutes)
     mdm = MDM(live, metrics, skew)
     return {f"/mdm/{name}": Route(f"mdm-{name}", {"PUT": mdm}) for name in ("checkin", "connect")}
+
+
+def _former_routes(paths: Sequence[str], own: Mapping[str, Route], prefixes: Mapping[str, Route]) -> Mapping[str, Route]:
+    """Where the devices of a former MDM are served too. BadInput for what is no path, or takes the place of another page."""
+    for path in paths:
+        plain = path.startswith("/") and "//" not in path and not set(path) & set("?#% ")
+        if not plain or not path.isascii() or not path.isprintable():
+            raise BadInput(f"former_paths must hold paths such as /mdm; found {path!r}.")
+        above = f"{path.rstrip('/')}/"
+        if (path in own and not own[path].name.startswith("mdm-")) or above.startswith((API_PREFIX, *prefixes)):
+            raise BadInput(f"former_paths must not hold {path}: something else is served there.")
+    handlers = own["/mdm/connect"].handlers
+    return {path: Route("mdm-former", handlers) for path in paths}
 
 
 def _page(name: str, handler: Handler) -> Route:

@@ -14,6 +14,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 import bramley
 from bramley.errors import BramleyError
+from bramley.model.enrollments import IdentityRoute
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
 from bramley.operations import pushing
@@ -84,6 +85,8 @@ class Observe:
             "push-certificate-expired": any(each.certificate.not_valid_after_utc < now for each in snapshot.pushes.values()),
             "push-certificate-unusable": bool(snapshot.unusable),
             "push-topic-paused": paused,
+            "identity-pkcs12": self._live.installation.settings.identity.source == IdentityRoute.PKCS12,
+            "scep-static-challenge": bool(self._live.installation.settings.scep.static_challenge),
         }
         warnings = [name for name, wanting in look.items() if wanting]
         return _json(503 if not_ready else 200, {"ready": not not_ready, "not_ready": not_ready, "warnings": warnings})

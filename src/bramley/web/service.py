@@ -169,4 +169,4 @@ def _pair(live: Live) -> ServerPair:
 
 
 def _identity_issuers(live: Live) -> Sequence[x509.Certificate]:
-    return live.current().authorities.identity_certificates
+    return live.current().identity_issuers

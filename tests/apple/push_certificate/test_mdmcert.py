@@ -16,12 +16,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from bramley.apple.errors import ServiceTrouble
 from bramley.apple.push_certificate import (
     BadApplicant,
     BadReply,
     MdmcertRefused,
     ReplyForAnother,
-    ServiceTrouble,
     SignedRequest,
     decrypt,
     encryption_certificate,
@@ -32,7 +32,7 @@ from bramley.apple.push_certificate import (
 from bramley.errors import BadInput, OutsideTrouble
 from bramley.pki import certificates, cms, keys
 from tests.apple.push_certificate.conftest import KeyOf, OpenSSL
-from tests.apple.push_certificate.site import HANG, Site, answer, redirect, site
+from tests.apple.site import HANG, Site, answer, redirect, site
 from tests.conftest import NOW
 
 CLIENT_KEY = "c0ffee" * 10

@@ -28,7 +28,6 @@ from bramley.apple.push_certificate.errors import (
     PushCertificateError,
     ReplyForAnother,
     RequestRefused,
-    ServiceTrouble,
     UnfitPushCertificate,
     VendorExpired,
     VendorKeyMismatch,
@@ -38,7 +37,6 @@ from bramley.apple.push_certificate.errors import (
     WrongTopic,
     WrongUsage,
 )
-from bramley.apple.push_certificate.http import HTTP
 from bramley.apple.push_certificate.mdmcert import SERVICE_URL, decrypt, encryption_certificate, sign_request_body, submit
 from bramley.apple.push_certificate.request_file import SignedRequest, read_request
 from bramley.apple.push_certificate.requests import customer_request, sign_request, verify_request
@@ -47,7 +45,6 @@ from bramley.apple.push_certificate.vendor import VENDOR_EXTENSION, VendorIdenti
 __all__ = [
     "APPLE_ROOTS",
     "CA_PAGE",
-    "HTTP",
     "SERVICE_URL",
     "VENDOR_EXTENSION",
     "BadApplicant",
@@ -70,7 +67,6 @@ __all__ = [
     "PushCertificateError",
     "ReplyForAnother",
     "RequestRefused",
-    "ServiceTrouble",
     "SignedRequest",
     "UnfitPushCertificate",
     "VendorExpired",

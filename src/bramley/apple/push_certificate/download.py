@@ -13,9 +13,10 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import NameOID, ObjectIdentifier
 
+from bramley.apple.errors import ServiceTrouble
+from bramley.apple.http import DIRECT, HTTP, exchange
 from bramley.apple.push_certificate.apple_cas import APPLE_ROOTS, CA_PAGE, build_chain, check_dates, read_cas
-from bramley.apple.push_certificate.errors import BadChain, ServiceTrouble
-from bramley.apple.push_certificate.http import DIRECT, HTTP, exchange
+from bramley.apple.push_certificate.errors import BadChain
 
 LARGEST: Final = 64 * 1024
 """Most octets of one certificate that is fetched; Apple's have about a thousand."""

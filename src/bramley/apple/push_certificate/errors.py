@@ -5,7 +5,7 @@ Each kind of failure has its own class, since each has its own way out; the way 
 
 from __future__ import annotations
 
-from bramley.errors import BadInput, BramleyError, OutsideTrouble
+from bramley.errors import BadInput, BramleyError
 
 
 class PushCertificateError(BramleyError):
@@ -58,10 +58,6 @@ class BadChain(PushCertificateError, BadInput):
 
 class MissingIssuer(BadChain):
     """The chain cannot go on: the certificate of an issuer was not among those given."""
-
-
-class ServiceTrouble(PushCertificateError, OutsideTrouble):
-    """A service was not reached, or what it answered is none of its own answers."""
 
 
 class MdmcertRefused(PushCertificateError, BadInput):

@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from bramley.apple.errors import ServiceTrouble
+from bramley.apple.http import HTTP, exchange
 from bramley.apple.push_certificate.errors import (
     BadApplicant,
     BadReply,
     BadRequestFile,
     MdmcertRefused,
     ReplyForAnother,
-    ServiceTrouble,
 )
-from bramley.apple.push_certificate.http import HTTP, exchange
 from bramley.apple.push_certificate.request_file import read_request
 from bramley.apple.push_certificate.requests import require_email
 from bramley.pki import certificates, cms, keys, names

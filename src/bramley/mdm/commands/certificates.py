@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from bramley.mdm.commands import answers
+from bramley.mdm.commands.answers import required_answer
 from bramley.mdm.plist import Writable
 
 
@@ -35,11 +35,5 @@ class CertificateListAnswer:
 
     @classmethod
     def read(cls, raw: bytes) -> Self:
-        return cls(
-            tuple(
-                ListedCertificate(
-                    answers.string(item, "CommonName"), answers.boolean(item, "IsIdentity"), answers.data(item, "Data")
-                )
-                for item in answers.dictionaries(raw, "CertificateList")
-            )
-        )
+        listed: Any = required_answer("CertificateList", raw)["CertificateList"]
+        return cls(tuple(ListedCertificate(item["CommonName"], item["IsIdentity"], item["Data"]) for item in listed))

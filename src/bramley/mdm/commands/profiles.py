@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
-from bramley.mdm.commands import answers
-from bramley.mdm.plist import PlistValue, Writable
+from bramley.mdm.commands.answers import required_answer
+from bramley.mdm.plist import Writable
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,15 +60,17 @@ class ProfileListAnswer:
 
     @classmethod
     def read(cls, raw: bytes) -> Self:
-        return cls(tuple(_profile(item) for item in answers.dictionaries(raw, "ProfileList")))
+        listed: Any = required_answer("ProfileList", raw)["ProfileList"]
+        return cls(tuple(_profile(item) for item in listed))
 
 
-def _profile(item: dict[str, PlistValue]) -> ListedProfile:
+def _profile(item: Mapping[str, Any]) -> ListedProfile:
+    """What is not there, or of another type where nothing hangs on it, counts as not told."""
     name, signers, payloads = item.get("PayloadDisplayName"), item.get("SignerCertificates"), item.get("PayloadContent")
     uuids = [p.get("PayloadUUID") for p in payloads if isinstance(p, dict)] if isinstance(payloads, list) else []
     return ListedProfile(
-        identifier=answers.string(item, "PayloadIdentifier"),
-        uuid=answers.string(item, "PayloadUUID"),
+        identifier=item["PayloadIdentifier"],
+        uuid=item["PayloadUUID"],
         display_name=name if isinstance(name, str) else "",
         signers=tuple(s for s in signers if isinstance(s, bytes)) if isinstance(signers, list) else (),
         payload_uuids=tuple(u for u in uuids if isinstance(u, str)),

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from bramley.mdm import plist
+from bramley.mdm.commands.checking import Receiver, check
+from bramley.mdm.commands.finding import BadCommand, Finding, Rule, error, refuse_errors
+from bramley.mdm.commands.table import TABLE, Key
 from bramley.mdm.errors import BadMessage
 from bramley.mdm.plist import PlistValue, Writable
 from bramley.model.commands import CommandUUID
 
 MAX_RAW_BYTES: Final = 16 * 1024 * 1024
+HIDDEN: Final = "(secret)"
 
 
 class Request(Protocol):
@@ -27,18 +31,43 @@ class Request(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Raw:
-    """A request as an operator wrote it; made by `read_raw`."""
+    """A request by its keys, as an operator wrote it or `build` made it."""
 
     request_type: str
-    command: Mapping[str, PlistValue] = field(repr=False)
+    command: Mapping[str, Writable] = field(repr=False)
 
     def to_plist(self) -> dict[str, Writable]:
         return dict(self.command)
 
 
 def envelope(uuid: CommandUUID, request: Request) -> bytes:
-    """The plist that a device gets: `{CommandUUID, Command}`. Raises BadValue for what a plist cannot hold."""
-    return plist.dumps({"CommandUUID": uuid, "Command": request.to_plist()})
+    """The plist that a device gets: `{CommandUUID, Command}`.
+
+    Raises BadCommand for what breaks the table's rules, BadValue for what a plist cannot hold.
+    """
+    command = request.to_plist()
+    require(request, Receiver(), filled=True)
+    return plist.dumps({"CommandUUID": uuid, "Command": command})
+
+
+def require(request: Request, receiver: Receiver, *, filled: bool = False) -> tuple[Finding, ...]:
+    """What is worth knowing about a request to this receiver; BadCommand where it cannot be sent.
+
+    Of a RequestType that the table lacks only that is looked at: whoever decides about a request goes by it.
+    """
+    name, command = request.request_type, request.to_plist()
+    if command.get("RequestType") != name:
+        words = "Expected the type of the request; another came."
+        raise BadCommand(name, error("RequestType", Rule.ALLOWED_VALUE, words))
+    known = TABLE.get(name)
+    return () if known is None else refuse_errors(name, check(known, command, receiver, filled=filled))
+
+
+def shown(request: Request) -> dict[str, Writable]:
+    """The `Command` dictionary for people: what is secret by the table is left out of it."""
+    known = TABLE.get(request.request_type)
+    command = request.to_plist()
+    return command if known is None else _hidden(known.keys, command)
 
 
 def read_raw(given: bytes | Mapping[str, PlistValue]) -> Raw:
@@ -55,3 +84,18 @@ def read_raw(given: bytes | Mapping[str, PlistValue]) -> Raw:
             advice="Write {RequestType: NAME, …}, or {Command: {RequestType: NAME, …}}, as in Apple's documentation.",
         )
     return Raw(request_type, command)
+
+
+def _hidden(keys: Sequence[Key], values: Mapping[str, Writable]) -> dict[str, Writable]:
+    known = {key.name: key for key in keys}
+    return {name: _hide(known[name], value) if name in known else value for name, value in values.items()}
+
+
+def _hide(key: Key, value: Writable) -> Writable:
+    if key.secret:
+        return HIDDEN
+    if isinstance(value, Mapping):
+        return _hidden(key.keys, value)
+    if isinstance(value, list | tuple) and key.items is not None:
+        return [_hide(key.items, item) for item in value]
+    return value

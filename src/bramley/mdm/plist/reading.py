@@ -38,6 +38,7 @@ def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> PlistVa
         raise BadMessage("Expected an XML property list in UTF-8; a binary one, or one in another encoding, came.")
     reader = _Reader(max_depth)
     parser = expat.ParserCreate("utf-8")
+    parser.XmlDeclHandler = _declared
     parser.buffer_text = True
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
@@ -52,6 +53,12 @@ def loads(data: bytes, *, max_bytes: int, max_depth: int = MAX_DEPTH) -> PlistVa
     if not reader.root:
         raise BadMessage("Expected one value in a property list; none came.")
     return reader.root[0]
+
+
+def _declared(_version: str, encoding: str | None, _standalone: int) -> None:
+    """An encoding that is declared has to be the one that is read: other readers go by the declaration."""
+    if encoding is not None and encoding.lower() not in ("utf-8", "us-ascii"):
+        raise BadMessage("Expected an XML property list in UTF-8; its declaration names another encoding.")
 
 
 class _Reader:

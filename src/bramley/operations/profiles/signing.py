@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime
-from enum import StrEnum
 
 from cryptography import x509
 
 from bramley.model.enrollments import Enrollment
 from bramley.model.lineages import Version
 from bramley.model.profiles import Handling
-from bramley.operations import devices
+from bramley.operations import devices, signers
 from bramley.operations.errors import Invalid
-from bramley.operations.live import Live, Snapshot
+from bramley.operations.live import Live
 from bramley.operations.profiles import making
 from bramley.operations.profiles.delivery import recipient_of
 from bramley.operations.profiles.making import Recipe
 from bramley.operations.server_certificates import Pair
+from bramley.operations.signers import Signer
 from bramley.pki import certificates
 from bramley.profiles import documents, validate
 from bramley.profiles.documents import DocumentKind
@@ -26,16 +26,12 @@ from bramley.profiles.sign import sign
 from bramley.storage.protocols import Tx
 
 
-class Signer(StrEnum):
-    """Which of this installation's certificates signs."""
-
-    PROFILE_SIGNER = "profile-signer"
-    HTTPS = "https"
-
-
-def pair_of(snapshot: Snapshot, signer: Signer) -> Pair:
-    """The signer in force."""
-    return snapshot.signer if signer is Signer.PROFILE_SIGNER else snapshot.https
+async def pair_of(live: Live, signer: Signer | None) -> Pair:
+    """One of this installation's signers; without a name the one that signs what goes out. NotReady where there is none."""
+    snapshot, here = live.current(), live.installation
+    if signer is None:
+        return snapshot.signer
+    return await here.store.read(lambda tx: signers.load(tx, here.sealer, snapshot.authorities, signer))
 
 
 def sign_file(data: bytes, pair: Pair, recipient: x509.Certificate | None, now: datetime) -> bytes:

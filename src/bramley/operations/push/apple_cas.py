@@ -8,6 +8,7 @@ from datetime import datetime
 from cryptography import x509
 
 from bramley.apple import push_certificate as apple
+from bramley.apple.http import HTTP
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Policy, VersionState
@@ -29,7 +30,7 @@ async def chain(
     """The chain of a certificate that Apple issued, root last, verified up to a believed root.
 
     Made of what is given, what is on record, and, where that is not enough and `fetch` allows it, what Apple's web server
-    has. Raises PushCertificateError where no chain comes of it.
+    has. Raises PushCertificateError where no chain comes of it, ServiceTrouble where that server is no help.
     """
     settings, now = installation.settings, installation.clock.now()
     known = await installation.store.read(_on_record)
@@ -40,7 +41,7 @@ async def chain(
         if not fetch:
             raise
     places = apple.Places(settings.apple.intermediates_url, settings.apple.root_url)
-    http = apple.HTTP(proxy=settings.apple.proxy or None)
+    http = HTTP(proxy=settings.apple.proxy or None)
     return (leaf, *await apple.fetch_cas(leaf, now=now, places=places, http=http, roots=roots(settings)))
 
 

@@ -99,6 +99,14 @@ PROFILE_SIGNER: Final = CertificateProfile(
     extended_key_usage=(oids.EMAIL_PROTECTION,),
 )
 
+# Macs encrypt recovery keys to it, and nothing else is done with it. It has to last: what was encrypted to it is kept.
+FILEVAULT_ESCROW: Final = CertificateProfile(
+    name="filevault-escrow",
+    lifetime=10 * _YEAR,
+    longest=20 * _YEAR,
+    key_usage=frozenset({"key_encipherment"}),
+)
+
 # Nobody asks whether it is revoked (RFC 6960 section 4.2.2.2.1): what makes up for that is its short life.
 OCSP_RESPONDER: Final = CertificateProfile(
     name="ocsp-responder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 from urllib.parse import quote
 
@@ -13,8 +13,12 @@ from bramley.errors import BadInput
 from bramley.pki import cms, csr, keys
 from bramley.pki.cms import certificate_ids
 from bramley.pki.scep import enrollment
+from bramley.pki.scep.enrollment import Enrollment, Signer
 from bramley.pki.scep.errors import BadReply
 from bramley.pki.scep.messages import CA_CERTIFICATE_TYPE, CA_RA_CERTIFICATES_TYPE, PKI_MESSAGE_TYPE
+
+SKEW: Final = timedelta(minutes=5)
+"""How far ahead a CA's clock may be: what it has just issued begins in its own now."""
 
 _POST_CAPABILITIES: Final = frozenset({"POSTPKIOperation", "SCEPStandard"})
 
@@ -87,6 +91,28 @@ class SCEPClient:
         sent = enrollment.request(
             csr_der, signer=who, ca=ca, ra=ra, renewal=renewal, now=now, digest=message_digest, cipher=cipher
         )
+        return await self._ask(sent, now, use_post=use_post, allow_legacy=allow_legacy)
+
+    async def relay(
+        self,
+        csr_der: bytes,
+        *,
+        ca: x509.Certificate,
+        ra: x509.Certificate | None = None,
+        signer: Signer,
+        now: datetime,
+        allow_legacy: bool = False,
+    ) -> tuple[x509.Certificate, ...]:
+        """A certificate for the key of somebody else's CSR, asked for in one's own name, as an RA does.
+
+        Checked, and raising, as `enroll`.
+        """
+        sent = enrollment.request(csr_der, signer=signer, ca=ca, ra=ra, now=now)
+        return await self._ask(sent, now, use_post=None, allow_legacy=allow_legacy)
+
+    async def _ask(
+        self, sent: Enrollment, now: datetime, *, use_post: bool | None, allow_legacy: bool
+    ) -> tuple[x509.Certificate, ...]:
         if use_post is None:
             use_post = not _POST_CAPABILITIES.isdisjoint(await self.capabilities())
         if use_post:
@@ -96,7 +122,7 @@ class SCEPClient:
             content_type, reply = await self._transport.get(f"operation=PKIOperation&message={encoded}")
         if _media_type(content_type) != PKI_MESSAGE_TYPE:
             raise BadReply(f"Expected {PKI_MESSAGE_TYPE}; {content_type[:80]!r} came.")
-        return enrollment.accept(reply, sent, now=now, allow_legacy=allow_legacy)
+        return enrollment.accept(reply, sent, now=now, skew=SKEW, allow_legacy=allow_legacy)
 
 
 def _media_type(content_type: str) -> str:

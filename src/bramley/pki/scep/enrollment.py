@@ -125,13 +125,15 @@ def request(
     return Enrollment(message, name, nonce, signer, public_key, ca, recipient, digest)
 
 
-def accept(reply: bytes, sent: Enrollment, *, now: datetime, allow_legacy: bool = False) -> tuple[x509.Certificate, ...]:
+def accept(
+    reply: bytes, sent: Enrollment, *, now: datetime, skew: timedelta = timedelta(), allow_legacy: bool = False
+) -> tuple[x509.Certificate, ...]:
     """The certificates in a CertRep SUCCESS, ours first.
 
     It has to be signed by whom we wrote to, to name our transaction and our nonce, and to hold a certificate for our key that
-    the CA issued and that is valid `now` (aware). SHA-1 is taken where we sent it ourselves; SHA-1 and single DES always with
-    `allow_legacy`, for servers that know no other way to answer. Raises BadReply where that is not so, Refused and Pending where
-    the CA, so proven, says so.
+    the CA issued and that is valid `now` (aware), give or take `skew`. SHA-1 is taken where we sent it ourselves; SHA-1 and
+    single DES always with `allow_legacy`, for servers that know no other way to answer. Raises BadReply where that is not so,
+    Refused and Pending where the CA, so proven, says so.
     """
     verified = _verified(reply, sent, allow_legacy)
     try:
@@ -153,7 +155,7 @@ def accept(reply: bytes, sent: Enrollment, *, now: datetime, allow_legacy: bool 
         raise Pending("Expected a certificate; the CA answers that it is pending.", advice="Ask its operator to approve it.")
     if status is not PKIStatus.SUCCESS:
         raise BadReply("Expected a pkiStatus of 0, 2 or 3 (RFC 8894 section 3.2.1.3).")
-    return _certificates(verified.content, sent, now, allow_legacy)
+    return _certificates(verified.content, sent, now, skew, allow_legacy)
 
 
 def _verified(reply: bytes, sent: Enrollment, allow_legacy: bool) -> cms.VerifiedSignature:
@@ -176,7 +178,9 @@ def _verified(reply: bytes, sent: Enrollment, allow_legacy: bool) -> cms.Verifie
     return verified
 
 
-def _certificates(envelope: bytes, sent: Enrollment, now: datetime, allow_legacy: bool) -> tuple[x509.Certificate, ...]:
+def _certificates(
+    envelope: bytes, sent: Enrollment, now: datetime, skew: timedelta, allow_legacy: bool
+) -> tuple[x509.Certificate, ...]:
     signer = sent.signer
     try:
         opened = cms.decrypt(envelope, key=signer.key, certificate=signer.certificate, allow_single_des=allow_legacy)
@@ -187,7 +191,7 @@ def _certificates(envelope: bytes, sent: Enrollment, now: datetime, allow_legacy
     if len(ours) != 1:
         raise BadReply(f"Expected one certificate for our key among {len(found)}; found {len(ours)}.")
     try:
-        chains.verify(ours[0], intermediates=(), anchors=[sent.ca], at=now)
+        chains.verify(ours[0], intermediates=(), anchors=[sent.ca], at=now, skew=skew)
     except ChainError as error:
         raise BadReply(f"Expected a certificate that the CA issued. {error.message}") from error
     return (ours[0], *(each for each in found if each is not ours[0]))

@@ -13,7 +13,6 @@ from typing import Any, Final
 from cryptography import x509
 
 from bramley.apple.push import topic_of
-from bramley.jobs.runner import LEASE
 from bramley.mdm.commands import DeviceInformation
 from bramley.model.commands import Command, CommandState
 from bramley.model.push import Route
@@ -23,6 +22,7 @@ from bramley.operations.push import importing, status
 from bramley.operations.push.importing import Terms
 from bramley.pki import certificates
 from bramley.rehearsal.cast import STYLES, awake
+from bramley.rehearsal.passing import at_rest
 from bramley.rehearsal.push_cycle.desks import ACTOR, MdmcertDesk, VendorDesk
 from bramley.rehearsal.push_cycle.doors import CommandLine, HalfRestoredBackup, doors, in_force
 from bramley.rehearsal.push_cycle.parts import Door
@@ -74,7 +74,7 @@ class GuardedFleet:
     async def pass_until(self, moment: datetime) -> None:
         while (left := moment - self._clock.now()) > timedelta():
             self._clock.shift += min(left, STEP)
-            await self._stage.until("the jobs that are due", partial(_at_rest, clock=self._clock), _PATIENCE)
+            await at_rest(self._stage, _PATIENCE)
         for device in self._devices:
             await device.close()  # no connection lasts for months
 
@@ -101,7 +101,7 @@ class GuardedFleet:
         send = partial(commands.send, self._stage.installation, command=DeviceInformation(("UDID",)), actor=ACTOR)
         names = sorted(self.names)
         self._called += zip(names, await asyncio.gather(*(send(name) for name in names)), strict=True)
-        await self._stage.until("every push tried", partial(_at_rest, clock=self._clock), _PATIENCE)
+        await at_rest(self._stage, _PATIENCE)
         now = self._clock.now()
         found = await self._stage.installation.store.read(lambda tx: status.read(tx, now))
         return " ".join(topic.paused for topic in found if topic.paused)
@@ -158,9 +158,3 @@ async def guarded_fleet(
 
 async def _open_again(installation: Installation, clock: ShiftedClock) -> Installation:
     return await open_installation(installation.settings, clock, {})
-
-
-def _at_rest(tx: Tx, *, clock: ShiftedClock) -> bool:
-    """No job is due, and none is running: whatever is running has a lease that ends before long."""
-    next_run_at = tx.jobs.next_run_at()
-    return next_run_at is None or next_run_at > clock.now() + LEASE

@@ -13,7 +13,7 @@ from bramley.pki import csr
 from bramley.pki.scep.client import SCEPClient
 from bramley.sandbox.attackers.attempts import Attempt, Target, every_message, try_all, try_scep
 from bramley.sandbox.device import SimulatedDevice, messages
-from bramley.sandbox.device.holdings import require_enrollment
+from bramley.sandbox.device.holdings import require_scep
 from bramley.sandbox.device.identity import DeviceIdentity, UserAccount
 from bramley.sandbox.device.profile import open_profile
 from bramley.sandbox.device.transport import SCEPTransport
@@ -53,7 +53,7 @@ async def someone_elses_udid(
         return
     answer = await transport.deliver("GET", link)
     profile = open_profile(answer.body, anchors=transport.anchors, now=clock.now())
-    _, scep = require_enrollment(profile)
+    scep = require_scep(profile)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, victim.udid)])
     request = csr.build(key, subject, challenge_password=scep.challenge, sans=[x509.DNSName(victim.udid)])

@@ -11,7 +11,7 @@ from bramley.pki import csr
 from bramley.pki.scep.client import SCEPClient
 from bramley.sandbox.attackers.attempts import Attempt, Target, every_message, try_all, try_scep
 from bramley.sandbox.device import SimulatedDevice
-from bramley.sandbox.device.holdings import require_enrollment
+from bramley.sandbox.device.holdings import require_scep
 from bramley.sandbox.device.transport import SCEPTransport
 
 
@@ -23,7 +23,7 @@ async def revoked_identity(device: SimulatedDevice, clock: Clock, *, tls_base: s
     tries = every_message(device.sender(), device.device, target.mdm.topic)
     async for attempt in try_all(device.transport, target, tries, identity, "a revoked identity", clock.now()):
         yield attempt
-    _, scep = require_enrollment(device.holdings.enrollment)
+    scep = require_scep(device.holdings.enrollment)
     client = SCEPClient(SCEPTransport(device.transport, scep.url))
     new_key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     for key, which in ((new_key, "a new key"), (identity.key, "the same key")):

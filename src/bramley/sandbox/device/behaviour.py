@@ -18,8 +18,8 @@ class Behaviour:
     `style` is how it shows its identity; `tls_base` (scheme, host and port) then takes the place of the profile's addresses
     where that is by TLS, whose listener is another one. `anchors` are trusted from the start, as if by hand; without any the
     machine's roots are. `not_now_rate` is from 0 to 1. `own_time` has the device's clock judge server certificates (see
-    `Transport`). `poll_seconds` is how often `run` connects without a push (None: never), `recheck_seconds` how soon it
-    comes back by itself after NotNow or after a failure.
+    `Transport`). `legacy_scep` has it take SCEP answers in SHA-1 and single DES. `poll_seconds` is how often `run` connects
+    without a push (None: never), `recheck_seconds` how soon it comes back by itself after NotNow or after a failure.
     """
 
     style: SignatureStyle = SignatureStyle.APPLE
@@ -31,5 +31,6 @@ class Behaviour:
     user_enrollment: bool = False
     patience: Patience = field(default_factory=Patience)
     own_time: bool = False
+    legacy_scep: bool = False
     poll_seconds: float | None = None
     recheck_seconds: float = 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -11,6 +11,8 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from bramley.pki import certificates
+from bramley.sandbox.device.condition import Condition
+from bramley.sandbox.device.filevault import FileVault
 from bramley.sandbox.device.identity import DeviceIdentity
 from bramley.sandbox.device.messages import Message, error_chain
 from bramley.sandbox.device.profile import Profile
@@ -28,6 +30,13 @@ class Knowledge:
     anchors: Sequence[x509.Certificate]
     profiles: Sequence[Profile]
     user_enrollment: bool
+    filevault: FileVault
+    condition: Condition = field(default_factory=Condition)
+
+    @property
+    def supervised(self) -> bool:
+        """Macs that are fully enrolled count as supervised (macOS 11 and later); so do our other devices."""
+        return not self.user_enrollment
 
 
 def _device_information(command: Mapping[str, Any], known: Knowledge) -> Message:
@@ -38,13 +47,18 @@ def _device_information(command: Mapping[str, Any], known: Knowledge) -> Message
         "ProductName": device.product_name,
         "Model": device.model,
         "ModelName": device.model_name,
-        "DeviceName": device.device_name,
-        "IsSupervised": not known.user_enrollment,
+        "DeviceName": known.condition.device_name or device.device_name,
+        "IsSupervised": known.supervised,
+        "AwaitingConfiguration": known.condition.waiting,
         "DeviceCapacity": 494.38,
         "AvailableDeviceCapacity": 217.9,
     }
     if device.is_mac:
-        told |= {"IsAppleSilicon": True, "HostName": f"{device.serial_number.lower()}.local"}
+        told |= {"IsAppleSilicon": True, "HostName": known.condition.host_name or f"{device.serial_number.lower()}.local"}
+    if known.condition.organization:
+        told |= {"OrganizationInfo": known.condition.organization}
+    if known.condition.time_zone:
+        told |= {"TimeZone": known.condition.time_zone}
     if not known.user_enrollment:
         told |= {"UDID": device.udid, "SerialNumber": device.serial_number}
     # a query that the device cannot answer is left out, not an error
@@ -54,8 +68,14 @@ def _device_information(command: Mapping[str, Any], known: Knowledge) -> Message
 def _security_info(_command: Mapping[str, Any], known: Knowledge) -> Message:
     management = {"EnrolledViaDEP": False, "IsUserEnrollment": known.user_enrollment, "UserApprovedEnrollment": True}
     if not known.device.is_mac:
-        return {"SecurityInfo": {"PasscodePresent": True, "PasscodeCompliant": True, "ManagementStatus": management}}
-    told = {
+        return {
+            "SecurityInfo": {
+                "PasscodePresent": known.condition.passcode,
+                "PasscodeCompliant": True,
+                "ManagementStatus": management,
+            }
+        }
+    told: Message = {
         "FDE_Enabled": True,
         "FDE_HasPersonalRecoveryKey": True,
         "FDE_HasInstitutionalRecoveryKey": False,
@@ -63,6 +83,8 @@ def _security_info(_command: Mapping[str, Any], known: Knowledge) -> Message:
         "BootstrapTokenAllowedForAuthentication": "allowed",
         "ManagementStatus": management,
     }
+    if (escrowed := known.filevault.escrowed(known.profiles)) is not None:
+        told |= {"FDE_PersonalRecoveryKeyCMS": escrowed}
     return {"SecurityInfo": told}
 
 

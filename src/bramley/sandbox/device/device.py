@@ -15,6 +15,7 @@ from bramley.sandbox.device.behaviour import Behaviour
 from bramley.sandbox.device.channel import Answered, Channel
 from bramley.sandbox.device.commands import Knowledge
 from bramley.sandbox.device.execution import NEVER_NOT_NOW, After, Outcome, execute
+from bramley.sandbox.device.filevault import FileVault
 from bramley.sandbox.device.holdings import Holdings, require_enrollment
 from bramley.sandbox.device.identity import DeviceIdentity, UserAccount
 from bramley.sandbox.device.messages import Message
@@ -42,7 +43,7 @@ class SimulatedDevice:
         self.transport = Transport(
             self.behaviour.anchors, clock, patience=self.behaviour.patience, own_time=self.behaviour.own_time
         )
-        self.holdings = Holdings(self.transport, clock)
+        self.holdings = Holdings(self.transport, clock, legacy_scep=self.behaviour.legacy_scep)
         self.channels: dict[UserAccount | None, Channel] = {}
         self.history: list[Answered] = []
         self.unenrolled_because: str | None = None
@@ -51,6 +52,7 @@ class SimulatedDevice:
         self._clock = clock
         # chance for a simulation, not for secrets
         self._random = random.Random(device.udid if seed is None else seed)  # noqa: S311
+        self.filevault = FileVault(random.Random(device.udid))  # noqa: S311
 
     @property
     def identity(self) -> Identity | None:
@@ -206,7 +208,7 @@ class SimulatedDevice:
     def _knowledge(self) -> Knowledge:
         identities = [] if self.identity is None else [self.identity.certificate]
         profiles = list(self.holdings.profiles.values())
-        return Knowledge(self.device, identities, self.holdings.anchors, profiles, self.behaviour.user_enrollment)
+        return Knowledge(self.device, identities, self.holdings.anchors, profiles, self.behaviour.user_enrollment, self.filevault)
 
     async def _renew(self, profile: Profile) -> None:
         """A replaced enrollment profile: a new identity, then Authenticate and TokenUpdate signed with it.

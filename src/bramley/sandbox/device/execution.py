@@ -8,7 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
-from bramley.sandbox.device import commands
+from bramley.sandbox.device import commands, orders
 from bramley.sandbox.device.holdings import Holdings
 from bramley.sandbox.device.messages import Message, error_chain
 from bramley.sandbox.device.profile import Profile
@@ -64,10 +64,16 @@ async def execute(
         return await _install(command["Payload"], holdings, renew, open_with)
     if request_type == "RemoveProfile":
         return await _remove(command["Identifier"], holdings)
-    if request_type == "EraseDevice":
-        return Outcome("Acknowledged", after=After.WIPE)
-    if request_type == "DeviceLock":
-        return ACKNOWLEDGED
+    if (order := orders.ORDERS.get(request_type)) is not None:
+        try:
+            result = order(command, knowledge)
+        except orders.Malformed:
+            return Outcome("CommandFormatError")
+        except orders.CannotDo as error:
+            return Outcome("Error", error.chain)
+        return Outcome("Acknowledged", result, After.WIPE if request_type == "EraseDevice" else None)
+    if request_type == "RotateFileVaultKey" and knowledge.device.is_mac:
+        return _rotate(command, knowledge)
     return Outcome("Error", commands.unknown(request_type))
 
 
@@ -84,6 +90,14 @@ async def _install(payload: bytes, holdings: Holdings, renew: Renew, open_with: 
     except IdentityRefused as error:
         return Outcome("Error", error_chain(15002, "MDM-SCEP", error.message))
     return ACKNOWLEDGED
+
+
+def _rotate(command: Mapping[str, Any], knowledge: commands.Knowledge) -> Outcome:
+    try:
+        message = knowledge.filevault.rotate(command)
+    except ValueError as error:
+        return Outcome("Error", error_chain(-69594, "com.apple.OpenDirectory.FileVault", str(error)))
+    return Outcome("Acknowledged", {"RotateResult": {"EncryptedNewRecoveryKey": message}})
 
 
 async def _remove(identifier: str, holdings: Holdings) -> Outcome:

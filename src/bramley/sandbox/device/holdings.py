@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import Final
+from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -27,12 +28,12 @@ _UNREADABLE: Final = {"PBES2": "2a864886f70d01050d", "SHA-256": "608648016503040
 class Holdings:
     """The state of a device that an erasure takes away."""
 
-    def __init__(self, transport: Transport, clock: Clock) -> None:
-        self._transport, self._clock = transport, clock
+    def __init__(self, transport: Transport, clock: Clock, *, legacy_scep: bool = False) -> None:
+        self._transport, self._clock, self._legacy_scep = transport, clock, legacy_scep
         self.identity: Identity | None = None
         self.profiles: dict[str, Profile] = {}
         self._enrollment: str | None = None
-        self._obtained: dict[str, Identity] = {}
+        self._obtained: dict[tuple[str, str], Identity] = {}
 
     @property
     def enrollment(self) -> Profile:
@@ -87,10 +88,10 @@ class Holdings:
     async def fetch_identity(self, scep: SCEPSettings) -> Identity:
         """A new key and a certificate for it by SCEP (RFC 8894). Raises IdentityRefused.
 
-        An identity that was already issued for this challenge is used again: the challenge is spent, and a device that
+        An identity that was already issued for this payload is used again: the challenge is spent, and a device that
         was interrupted between SCEP and Authenticate must be able to go on.
         """
-        if (earlier := self._obtained.get(scep.challenge)) is not None:
+        if (earlier := self._obtained.get((scep.uuid, scep.challenge))) is not None:
             return earlier
         key = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=scep.key_size)
         client = SCEPClient(SCEPTransport(self._transport, scep.url))
@@ -100,11 +101,11 @@ class Holdings:
             ra = None
             if behind:  # an RA comes first, the CA behind it next
                 ra, ca = ca, behind[0]
-            issued = await client.enroll(key, request, ca=ca, ra=ra, now=self._clock.now())
+            issued = await client.enroll(key, request, ca=ca, ra=ra, now=self._clock.now(), allow_legacy=self._legacy_scep)
         except PKIError as error:
-            raise IdentityRefused(f"No identity from {scep.url}: {error.message}") from error
+            raise IdentityRefused(f"No identity from {urlsplit(scep.url).netloc}: {error.message}") from error
         identity = Identity(issued[0], key)
-        self._obtained = {scep.challenge: identity}
+        self._obtained = {(scep.uuid, scep.challenge): identity}
         return identity
 
     @property

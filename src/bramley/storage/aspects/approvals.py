@@ -20,11 +20,11 @@ GET = sa.select(*APPROVAL).where(APPROVALS.c.id == sa.bindparam("id"))
 FIND = (
     sa.select(*APPROVAL)
     .where(APPROVALS.c.transaction_id == sa.bindparam("transaction"), APPROVALS.c.signer_sha256 == sa.bindparam("signer"))
-    .order_by(APPROVALS.c.id.desc())
+    .order_by(APPROVALS.c.seq.desc())
     .limit(1)
 )
 UPDATE = sa.update(APPROVALS).where(APPROVALS.c.id == sa.bindparam("which"))
-LISTING = sa.select(*APPROVAL).order_by(APPROVALS.c.id.desc())
+LISTING = sa.select(*APPROVAL).order_by(APPROVALS.c.seq.desc())
 SWEEP = sa.delete(APPROVALS).where(APPROVALS.c.changed_at < sa.bindparam("moment"))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,10 @@ SPEND = sa.update(CHALLENGES).where(CHALLENGES.c.id == sa.bindparam("which"), UN
 VOID = sa.update(CHALLENGES).where(
     CHALLENGES.c.enrollment_key == sa.bindparam("whose"), CHALLENGES.c.purpose == sa.bindparam("what_for"), UNSPENT
 )
+UNSPENT_OF = sa.select(*columns_of(CHALLENGES, Challenge)).where(
+    CHALLENGES.c.enrollment_key == sa.bindparam("key"), CHALLENGES.c.purpose == sa.bindparam("purpose"), UNSPENT
+)
+UNSPENT_OF = UNSPENT_OF.order_by(CHALLENGES.c.id.desc())
 SWEEP = sa.delete(CHALLENGES).where(CHALLENGES.c.expires_at < sa.bindparam("moment"))
 
 ADD_LINK = sa.insert(LINKS)
@@ -49,6 +53,9 @@ class SQLChallenges:
     def spend(self, challenge_id: str, now: datetime, *, message_sha256: str, version_id: VersionID) -> bool:
         spent = {"which": challenge_id, "spent_at": now, "spent_on": message_sha256, "version_id": version_id}
         return self._connection.execute(SPEND, spent).rowcount == 1
+
+    def unspent(self, key: EnrollmentKey, purpose: Purpose) -> Sequence[Challenge]:
+        return [Challenge(*row) for row in self._connection.execute(UNSPENT_OF, {"key": key, "purpose": purpose})]
 
     def void(self, key: EnrollmentKey, purpose: Purpose, now: datetime) -> int:
         return self._connection.execute(VOID, {"whose": key, "what_for": purpose, "spent_at": now}).rowcount

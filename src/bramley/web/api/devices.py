@@ -10,7 +10,8 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, PathParameter, QueryParameter
 
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState
-from bramley.operations import commands, devices, identities, pushing, suspension
+from bramley.operations import commands, device_commands, devices, identities, pushing, suspension
+from bramley.operations.device_commands import Sent
 from bramley.operations.live import Live
 from bramley.web.api.requests import (
     AdminRequest,
@@ -42,6 +43,21 @@ class PushedView(msgspec.Struct, frozen=True, kw_only=True):
     device: str
     queued: bool
     why_not: str
+
+
+class SentView(CommandView, frozen=True, kw_only=True):
+    """A command that was queued: `pin` is the one that was made for a Mac, told once, and `notes` are worth knowing."""
+
+    pin: str | None
+    notes: list[str]
+
+    @classmethod
+    def sent(cls, sent: Sent) -> SentView:
+        told = {name: getattr(sent.command, name) for name in CommandView.__struct_fields__}
+        return cls(**told, pin=sent.pin, notes=[f"{each.path}: {each.words}".removeprefix(": ") for each in sent.notes])
+
+    def __repr__(self) -> str:
+        return f"SentView({self.uuid!r}, {self.request_type!r})"  # never a PIN
 
 
 @get("/devices")
@@ -76,10 +92,17 @@ async def list_commands(live: LiveServer, device: DeviceName) -> list[CommandVie
 
 
 @post("/devices/{device:str}/commands")
-async def send_command(live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[CommandBody]) -> CommandView:
+async def send_command(live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[CommandBody]) -> SentView:
     """Queues a command and, unless `push` is false, a push to wake the device."""
-    sent = await commands.send(live.installation, device, command_of(data), actor=request.auth, push=data.push)
-    return CommandView.of(sent)
+    sent = await device_commands.send(
+        live.installation,
+        device,
+        command_of(data),
+        serial_number=data.serial_number,
+        actor=request.auth,
+        push=data.push,
+    )
+    return SentView.sent(sent)
 
 
 @get("/devices/{device:str}/commands/{uuid:str}")

@@ -11,7 +11,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromQuery, QueryParameter
 
 from bramley.model.commands import CommandState
-from bramley.model.enrollments import EnrollmentState
+from bramley.model.enrollments import EnrollmentState, weakness
 from bramley.model.lineages import VersionID, VersionState
 from bramley.operations import identity_rescue, identity_standing
 from bramley.operations.identity_rescue import Rescue, Way
@@ -50,7 +50,7 @@ class RenewalView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class IdentityView(msgspec.Struct, frozen=True, kw_only=True):
-    """A device's identity; `due_at` is when its successor is due."""
+    """A device's identity; `due_at` is when its successor is due. `route` and `weakness` as those of a certificate."""
 
     id: str
     device_key: str
@@ -59,6 +59,8 @@ class IdentityView(msgspec.Struct, frozen=True, kw_only=True):
     serial: str | None
     sha256: str | None
     state: VersionState
+    route: str
+    weakness: str
     not_before: datetime | None
     not_after: datetime | None
     due_at: datetime | None
@@ -76,6 +78,8 @@ class IdentityView(msgspec.Struct, frozen=True, kw_only=True):
             serial=version.serial,
             sha256=version.sha256,
             state=version.state,
+            route=standing.route,
+            weakness=weakness(standing.route),
             not_before=version.not_before,
             not_after=version.not_after,
             due_at=standing.due_at,

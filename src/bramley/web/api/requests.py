@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from dataclasses import MISSING, fields
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,7 +14,7 @@ from litestar.datastructures import State
 from litestar.params import QueryParameter
 from msgspec import Meta
 
-from bramley.mdm.commands import REQUESTS, read_raw
+from bramley.mdm.commands import TABLE, build, read_raw
 from bramley.mdm.commands import Request as CommandRequest
 from bramley.model.admins import AdminToken
 from bramley.model.lineages import RevocationReason
@@ -29,18 +29,27 @@ Limit = Annotated[int, QueryParameter(ge=1, le=1000, description="how many at mo
 
 
 class CommandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A command: `request_type` with the fields of that type, or `plist` with any command that Apple documents.
+    """A command: `request_type` with its `keys` by Apple's names, or `plist` with any command that Apple documents.
 
-    `payload` is base64. `plist` is an XML property list, as text or in base64: a `Command` dictionary, or a whole message.
+    In `keys`, data is base64, and Settings go by the names of their items. `queries`, `payload`, `identifier`
+    and `managed_only` are Queries, Payload, Identifier and ManagedOnly. `password` becomes the passwordHash of the account
+    that AccountConfiguration makes. `serial_number` repeats the device's (its id where it has told none) with what destroys.
+    `plist` is an XML property list, as text or in base64: a `Command` dictionary, or a whole message.
     """
 
     request_type: str | None = None
+    keys: dict[str, Any] | None = None
     queries: list[str] | None = None
     payload: str | None = None
     identifier: str | None = None
     managed_only: bool | None = None
+    password: Annotated[str, Meta(max_length=1024)] | None = None
     plist: str | None = None
+    serial_number: Annotated[str, Meta(max_length=512)] = ""
     push: bool = True
+
+    def __repr__(self) -> str:
+        return f"CommandBody({self.request_type!r})"  # never a key, which may be a secret
 
 
 class PushBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -165,33 +174,32 @@ class WaveBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     label: Annotated[str, Meta(max_length=200, pattern=_LINE)] = ""
 
 
-_FIELDS: Final = ("queries", "payload", "identifier", "managed_only")
+_FIELDS: Final = MappingProxyType(
+    {"queries": "Queries", "payload": "Payload", "identifier": "Identifier", "managed_only": "ManagedOnly"}
+)
+"""The keys that have a field of their own."""
 
 
 def command_of(body: CommandBody) -> CommandRequest:
     """The command that a body describes. Raises Invalid, BadMessage or BadValue for one that it does not."""
-    given: dict[str, Any] = {name: value for name in _FIELDS if (value := getattr(body, name)) is not None}
+    given: dict[str, Any] = {key: value for name, key in _FIELDS.items() if (value := getattr(body, name)) is not None}
     if (body.request_type is None) == (body.plist is None):
         raise Invalid("Expected either request_type or plist.")
     if body.plist is not None:
-        if given:
-            raise Invalid(f"Expected plist alone; {', '.join(given)} came with it.")
+        if given or body.keys is not None or body.password is not None:
+            raise Invalid("Expected plist alone; keys came with it.")
         return read_raw(_plist_bytes(body.plist))
-    kind = REQUESTS.get(body.request_type or "")
-    if kind is None:
+    known = TABLE.get(body.request_type or "")
+    if known is None:
         raise Invalid(
-            f"Expected request_type to be one of {', '.join(sorted(REQUESTS))}; {body.request_type!r} came.",
+            f"Expected request_type to be one of {', '.join(sorted(TABLE))}; {(body.request_type or '')[:80]!r} came.",
             advice="Send any other command as plist.",
         )
-    known = {item.name: item.default is MISSING for item in fields(kind)}  # type: ignore[arg-type]  # each is a dataclass
-    missing = [name for name, required in known.items() if required and name not in given]
-    if missing or not given.keys() <= known.keys():
-        raise Invalid(f"Expected {body.request_type} with {', '.join(known) or 'nothing'}; {', '.join(given) or 'nothing'} came.")
-    if "payload" in given:
-        given["payload"] = decoded(given["payload"], "payload")
-    if "queries" in given:
-        given["queries"] = tuple(given["queries"])
-    return kind(**given)
+    names = {key.name for key in known.keys}
+    strays = [name for name, key in _FIELDS.items() if key in given and key not in names]
+    if strays:
+        raise Invalid(f"Expected {known.name} without {', '.join(strays)}, which it does not have.")
+    return build(known.name, {**given, **(body.keys or {})}, password=body.password)
 
 
 def files_of(body: PushImportBody) -> list[bytes]:

@@ -13,7 +13,7 @@ from bramley.mdm import plist
 from bramley.mdm.plist import PlistValue
 from bramley.mdm.report import MAX_REPORT_BYTES
 from bramley.model.commands import Command, CommandState
-from bramley.model.enrollments import Enrollment, EnrollmentState
+from bramley.model.enrollments import Enrollment, EnrollmentState, weakness
 from bramley.model.events import Event
 from bramley.model.kinds import Kind
 from bramley.model.lineages import RevocationReason, Turn, Version, VersionState
@@ -125,10 +125,15 @@ class VersionView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
-    """A version with what it is for and, for a device identity, whose it is."""
+    """A version with what it is for and, for a device identity, whose it is.
+
+    `route` is how the versions of its kind and name come, and `weakness` what is weak about that; both may be empty.
+    """
 
     kind: Kind
     name: str
+    route: str
+    weakness: str
     device_key: str | None
     device_id: str | None
     version: VersionView
@@ -138,6 +143,8 @@ class CertificateView(msgspec.Struct, frozen=True, kw_only=True):
         return cls(
             kind=row.lineage.kind,
             name=row.lineage.name,
+            route=row.lineage.route,
+            weakness=weakness(row.lineage.route),
             device_key=row.enrollment_key,
             device_id=row.enrollment_id,
             version=VersionView.of(row.version),
@@ -169,11 +176,16 @@ class EventView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class DeviceDetailView(msgspec.Struct, frozen=True, kw_only=True):
-    """A device with its channels, its identities (oldest first) and its commands (newest first)."""
+    """A device with its channels, its identities (oldest first) and its commands (newest first).
+
+    `identity_route` is how its identities come, and `identity_weakness` what is weak about that; both may be empty.
+    """
 
     device: DeviceView
     channels: list[DeviceView]
     identities: list[VersionView]
+    identity_route: str
+    identity_weakness: str
     commands: list[CommandView]
 
     @classmethod
@@ -182,6 +194,8 @@ class DeviceDetailView(msgspec.Struct, frozen=True, kw_only=True):
             device=DeviceView.of(detail.enrollment),
             channels=[DeviceView.of(channel) for channel in detail.channels],
             identities=[VersionView.of(version) for version in detail.identities],
+            identity_route=detail.route,
+            identity_weakness=weakness(detail.route),
             commands=[CommandView.of(command) for command in detail.commands],
         )
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
-from bramley.operations import scep
+from bramley.operations import outside_scep, scep
 from bramley.operations.live import Live
 from bramley.pki import certificates
 from bramley.pki.scep.errors import MalformedMessage, SCEPError
@@ -19,6 +20,8 @@ from bramley.pki.scep.server import (
 from bramley.web.asgi import Request, Response, text
 from bramley.web.limits import FAILURE, SUCCESS, Gate, Limit
 from bramley.web.metrics import Metrics
+
+PATH: Final = "/scep"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,7 @@ class SCEP:
     metrics: Metrics
     gate: Gate
 
-    async def get(self, request: Request) -> Response:
+    async def get(self, request: Request, secret: str | None = None) -> Response:
         parameters = query_parameters(request.query)
         operation = parameters.get(b"operation", b"")
         if operation == b"GetCACaps":
@@ -45,10 +48,10 @@ class SCEP:
         if operation == b"GetNextCACert":
             return self._next_ca_certificates()
         if operation == b"PKIOperation":
-            return await self._answer(decode_get_message(parameters.get(b"message", b"")), request)
+            return await self._answer(decode_get_message(parameters.get(b"message", b"")), request, secret)
         return _not_offered()
 
-    async def post(self, request: Request) -> Response:
+    async def post(self, request: Request, secret: str | None = None) -> Response:
         parameters = query_parameters(request.query)
         if parameters.get(b"operation", b"") != b"PKIOperation":
             return _not_offered()
@@ -56,13 +59,24 @@ class SCEP:
         message = await request.body(settings.limits.scep_bytes)
         if parameters.get(b"message"):
             _require_repetition(parameters[b"message"], message, allowed=settings.scep.legacy_algorithms)
-        return await self._answer(message, request)
+        return await self._answer(message, request, secret)
+
+    async def get_by_url(self, request: Request) -> Response:
+        """As `get`, with the challenge as the rest of the path: for devices whose requests hold that of an outside CA."""
+        return await self.get(request, _secret(request))
+
+    async def post_by_url(self, request: Request) -> Response:
+        """As `post`, likewise."""
+        return await self.post(request, _secret(request))
 
     def _ca_certificates(self) -> Response:
         snapshot = self.live.current()
         identity, responder = snapshot.authorities.identity.authority, snapshot.responder.certificate
         registration = None if responder == identity.certificate else responder
-        content_type, body = ca_certificates([identity.certificate, *identity.chain], registration_authority=registration)
+        chain = [identity.certificate, *identity.chain]
+        if self.live.installation.settings.scep.is_proxied:
+            chain.insert(0, outside_scep.ca_of(snapshot, self.live.installation.settings.scep).certificate)
+        content_type, body = ca_certificates(chain, registration_authority=registration)
         return Response(200, body, content_type)
 
     def _next_ca_certificates(self) -> Response:
@@ -73,13 +87,13 @@ class SCEP:
         content_type, body = next_ca_certificates(authority, [snapshot.next_identity], now=now)
         return Response(200, body, content_type)
 
-    async def _answer(self, message: bytes, request: Request) -> Response:
+    async def _answer(self, message: bytes, request: Request, secret: str | None) -> Response:
         signed = _signed(message)
         limit, key = await self._whose(signed, request)
         self.gate.require(limit, key)
         try:
             # what is not signed as it should be is refused there too, with a record of why
-            reply = await scep.respond(self.live, signed or message)
+            reply = await scep.respond(self.live, signed or message, secret=secret)
         except SCEPError as error:
             self.gate.take(limit, key)
             self.metrics.refused(type(error).__name__)
@@ -134,6 +148,11 @@ def _require_repetition(raw_query_value: bytes, message: bytes, *, allowed: bool
         )
     if decode_get_message(raw_query_value) != message:
         raise MalformedMessage("Expected the message in the query of a POST to be the one in its body; another came.")
+
+
+def _secret(request: Request) -> str:
+    path: str = request.scope["path"]
+    return path.removeprefix(f"{PATH}/")
 
 
 def _not_offered() -> Response:

@@ -1,4 +1,4 @@
-"""Profiles, who shall have them, how they stand on devices; tags of devices."""
+"""Profiles, who shall have them, how they stand on devices; tags of devices; FileVault recovery keys."""
 
 from __future__ import annotations
 
@@ -58,6 +58,25 @@ def upgrade() -> None:
         ),
     )
     op.create_index("profile_installations_profile", "profile_installations", ["profile_id", "enrollment_key"])
+    op.create_table(
+        "recovery_keys",
+        sa.Column("id", sa.Text, primary_key=True),
+        sa.Column("device", sa.Text, nullable=False),
+        sa.Column("version_id", sa.Text, sa.ForeignKey("versions.id", name="recovery_keys_version"), nullable=False),
+        sa.Column("message", sa.LargeBinary, nullable=False),
+        sa.Column("received_at", sa.BigInteger, nullable=False),
+        sa.Column("replaced_at", sa.BigInteger),
+    )
+    op.create_index("recovery_keys_device", "recovery_keys", ["device", "id"])
+    in_force = sa.text("replaced_at IS NULL")
+    op.create_index(
+        "recovery_keys_current",
+        "recovery_keys",
+        ["device"],
+        unique=True,
+        sqlite_where=in_force,
+        postgresql_where=in_force,
+    )
     op.create_table(
         "tags",
         sa.Column("tag", sa.Text, primary_key=True),

@@ -1,4 +1,4 @@
-"""The one way this package speaks to the web: HTTPS, bounded in time and size, every failure one error.
+"""The one way to ask a web service: HTTPS, bounded in time and size, every failure one error.
 
 No proxy or certificate bundle is taken from the environment: settings decide.
 """
@@ -14,7 +14,7 @@ from typing import Final
 import httpx2
 
 from bramley import __version__
-from bramley.apple.push_certificate.errors import ServiceTrouble
+from bramley.apple.errors import ServiceTrouble
 from bramley.pki import certificates
 from bramley.pki.errors import BadCertificate
 
@@ -24,11 +24,15 @@ _HEADERS: Final = {"User-Agent": f"bramley/{__version__}", "Accept-Encoding": "i
 
 @dataclass(frozen=True, slots=True)
 class HTTP:
-    """How to reach the web. `ca_pem` replaces the machine's roots; `proxy` is a URL, None for none; a request has `seconds`."""
+    """How to reach the web. `ca_pem` replaces the machine's roots; `proxy` is a URL, None for none; a request has `seconds`.
+
+    `in_clear` allows http:// for messages that protect themselves.
+    """
 
     ca_pem: bytes | None = None
     proxy: str | None = field(default=None, repr=False)
     seconds: float = 10.0
+    in_clear: bool = False
 
 
 DIRECT: Final = HTTP()
@@ -37,11 +41,12 @@ DIRECT: Final = HTTP()
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer. `location` is where a redirect leads, None for any other status."""
+    """A whole answer. `location` is where a redirect leads, None for any other status; `content_type` is "" where none came."""
 
     status: int
     body: bytes = field(repr=False)
     location: str | None = None
+    content_type: str = ""
 
 
 async def exchange(
@@ -52,7 +57,7 @@ async def exchange(
     Raises ServiceTrouble, which names the host and never the content, for whatever the network does wrong, an answer over
     `limit` octets, and a URL that is not https.
     """
-    host = _host(url)
+    host = _host(url, in_clear=http.in_clear)
     try:
         async with (
             asyncio.timeout(http.seconds),
@@ -65,7 +70,7 @@ async def exchange(
                 if len(body) > limit:
                     raise ServiceTrouble(f"{host} answered with more than {limit} octets.")
             location = str(response.url.join(response.headers["location"])) if response.has_redirect_location else None
-            return Answer(response.status_code, bytes(body), location)
+            return Answer(response.status_code, bytes(body), location, response.headers.get("content-type", ""))
     except TimeoutError:
         raise ServiceTrouble(f"{host} did not answer within {http.seconds:g} seconds.", advice="Try again later.") from None
     except (httpx2.HTTPError, httpx2.InvalidURL, OSError, ValueError) as error:
@@ -76,12 +81,12 @@ async def exchange(
         ) from None
 
 
-def _host(url: str) -> str:
+def _host(url: str, *, in_clear: bool) -> str:
     try:
         parsed = httpx2.URL(url)
     except (httpx2.InvalidURL, TypeError, ValueError):
         raise ServiceTrouble("Expected an address that starts with https://; what came is none.") from None
-    if parsed.scheme != "https" or not parsed.host:
+    if not (parsed.scheme == "https" or (in_clear and parsed.scheme == "http")) or not parsed.host:
         raise ServiceTrouble(
             f"Expected an address that starts with https://; this one starts with {parsed.scheme or 'no scheme'}.",
             advice="Nothing is sent or fetched in clear.",

@@ -1,0 +1,48 @@
+"""What Macs answer about FileVault."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from bramley.model.commands import Command, CommandUUID
+from bramley.model.enrollments import EnrollmentKey
+from bramley.model.jobs import DONE, Job, Outcome
+from bramley.operations import escrow
+from bramley.operations.live import Live
+from bramley.storage.protocols import Tx
+
+_ACTOR: Final = "job:escrow"
+
+
+class Escrow:
+    """The handlers around recovery keys."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    async def installed(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
+        """A Mac has, or refused, its escrow certificate."""
+        here, now = self._live.installation, self._live.installation.clock.now()
+
+        def act(tx: Tx) -> None:
+            for command in _commands(tx, jobs):
+                if command is not None:
+                    escrow.installed(tx, here, command, now=now, actor=_ACTOR)
+
+        await here.store.run(act)
+        return [DONE] * len(jobs)
+
+    async def answered(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
+        """A Mac has told its recovery key. Why one could not be taken is kept with the job."""
+        here, now = self._live.installation, self._live.installation.clock.now()
+
+        def act(tx: Tx) -> list[str]:
+            found = _commands(tx, jobs)
+            return ["" if each is None else escrow.settle(tx, here, each, now=now, actor=_ACTOR) for each in found]
+
+        return [Outcome(None, why) if why else DONE for why in await here.store.run(act)]
+
+
+def _commands(tx: Tx, jobs: Sequence[Job]) -> list[Command | None]:
+    return [tx.commands.get(EnrollmentKey(job.args["enrollment_key"]), CommandUUID(job.args["command_uuid"])) for job in jobs]

@@ -1,0 +1,109 @@
+"""Apple's systems: from and until when each of them has something, and which of them a product runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+Version = tuple[int, ...]
+"""(17, 4) is 17.4; () stands for a version that is not known."""
+
+
+class System(StrEnum):
+    """The operating systems that take commands."""
+
+    IOS = "iOS"
+    MACOS = "macOS"
+    TVOS = "tvOS"
+    WATCHOS = "watchOS"
+    VISIONOS = "visionOS"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a device runs; a version that is not known is every version."""
+
+    system: System
+    version: Version = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From which version on a system has something, and from which on no more; `never` says that it has it in none."""
+
+    since: Version = ()
+    until: Version = ()
+    never: bool = False
+
+    def covers(self, version: Version) -> bool:
+        """Whether a system of this version has it; one whose version is not known does, unless none has."""
+        if self.never:
+            return False
+        return not version or (version >= self.since and not (self.until and version >= self.until))
+
+    def __str__(self) -> str:
+        if self.never:
+            return "no"
+        return f"{_shown(self.since)}-{_shown(self.until)}" if self.until else _shown(self.since)
+
+
+Offer = Mapping[System, Span]
+"""By system; one that is not named has it in every version."""
+
+EVERYWHERE: Final[Offer] = MappingProxyType({})
+
+_PRODUCTS: Final = (
+    (("iPhone", "iPad", "iPod"), System.IOS),
+    (("AppleTV",), System.TVOS),
+    (("Watch",), System.WATCHOS),
+    (("RealityDevice",), System.VISIONOS),
+    (("Mac", "iMac", "VirtualMac"), System.MACOS),
+)
+
+
+def target_of(product_name: str | None, os_version: str | None) -> Target | None:
+    """What a device of this ProductName runs (`iPad13,18`, `Mac14,2`); None for a product that is not known."""
+    for prefixes, system in _PRODUCTS:
+        if (product_name or "").startswith(prefixes):
+            parts = (os_version or "").split(".")
+            known = all(part.isascii() and part.isdigit() and len(part) < 5 for part in parts)
+            return Target(system, tuple(map(int, parts)) if known else ())
+    return None
+
+
+def offer(text: str) -> Offer:
+    """From the words of the table: `iOS 13.1-18.0, macOS no`, where a second number is the first version without it."""
+    found: dict[System, Span] = {}
+    for part in filter(None, text.split(", ")):
+        name, _, when = part.partition(" ")
+        since, _, until = when.partition("-")
+        found[System(name)] = Span(never=True) if when == "no" else Span(_version(since), _version(until))
+    return MappingProxyType(found)
+
+
+def only(text: str) -> Offer:
+    """As `offer`, where a system that is not named does not have it at all."""
+    named = offer(text)
+    return MappingProxyType({system: named.get(system, Span(never=True)) for system in System})
+
+
+def systems(text: str) -> frozenset[System]:
+    """From the words of the table: `iOS, tvOS`."""
+    return frozenset(System(name) for name in filter(None, text.split(", ")))
+
+
+def modes(text: str) -> Mapping[System, str]:
+    """From the words of the table: `iOS forbidden, macOS forbidden`, how User Enrollment sees something."""
+    pairs = (part.partition(" ") for part in filter(None, text.split(", ")))
+    return MappingProxyType({System(name): mode for name, _, mode in pairs})
+
+
+def _version(text: str) -> Version:
+    return tuple(map(int, text.split("."))) if text else ()
+
+
+def _shown(version: Version) -> str:
+    return ".".join(map(str, version))
