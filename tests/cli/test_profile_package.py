@@ -237,7 +237,10 @@ def test_other_certificates_sign_with_a_warning(
     assert words in ended.err
     assert "issuer of CN=Other is not included: CN=Root" in ended.err
     looked = run("profile", "sign-package", "--verify", tmp_path / "out.pkg", "--json")
-    assert (looked.code, looked.json["warnings"]) == (0, ["The issuer of CN=Other is not included: CN=Root. A device must have it."])
+    assert (looked.code, looked.json["warnings"]) == (
+        0,
+        ["The issuer of CN=Other is not included: CN=Root. A device must have it."],
+    )
 
 
 def below(root: Signed, rsa: PrivateKey, *, days: tuple[int, int]) -> tuple[Signed, ...]:

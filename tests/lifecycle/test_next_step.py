@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from bramley.lifecycle.next_step import Mover, next_step
+from bramley.lifecycle.next_step import IMPORTED, Mover, next_step
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, LineageID, Policy, Turn, Version, VersionID, VersionState
 from bramley.model.push import Route
@@ -80,6 +80,23 @@ def test_what_has_expired(kind: Kind, mover: Mover, text: str, now: datetime) ->
     assert step.mover is mover
     assert step.text.startswith("expired; ")
     assert text in step.text
+
+
+@pytest.mark.parametrize(
+    ("kind", "route", "mover", "words"),
+    [
+        (Kind.PROFILE_SIGNER, "", Mover.SERVER, "replaced at the next start or within 12 hours"),
+        (Kind.PROFILE_SIGNER, IMPORTED, Mover.HUMAN, "by `bramley profile signer import`"),
+        (Kind.PACKAGE_SIGNER, IMPORTED, Mover.HUMAN, "by `bramley profile package-signer import`"),
+    ],
+)
+@pytest.mark.parametrize("days", [300, 366])
+def test_what_was_imported_is_a_persons_to_replace(
+    kind: Kind, route: str, mover: Mover, words: str, days: int, now: datetime
+) -> None:
+    lineage = replace(_lineage(kind, now), route=route)
+    step = next_step(lineage, _version(now, age=timedelta(days=days)), now, grace=GRACE)
+    assert (step.mover, words in step.text) == (mover, True)
 
 
 def test_a_superseded_identity_retires_after_its_grace(now: datetime) -> None:

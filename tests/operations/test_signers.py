@@ -77,12 +77,53 @@ def standing(tx: Tx) -> tuple[list[tuple[str, str, str]], int]:
     return [(row.lineage.name, row.version.id, row.version.state) for row in rows], len(tx.events.find(limit=10_000))
 
 
+def _usage(**wanted: bool) -> x509.KeyUsage:
+    every = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
+        "key_cert_sign crl_sign encipher_only decipher_only"
+    )
+    return x509.KeyUsage(**{each: wanted.get(each, False) for each in every.split()})
+
+
+UNFIT: dict[str, tuple[Callable[[PKI], tuple[Identity, tuple[x509.Certificate, ...]]], str]] = {
+    "ended": (lambda pki: (pki.signer(days=(-9, -1)), ()), "expired at"),
+    "to come": (lambda pki: (pki.signer(days=(1, 9)), ()), "valid from"),
+    "below one that ended": (
+        lambda pki: (make("Below", make("Old CA", pki.root, pki.ec, NOW, ca=True, days=(-9, -1)), pki.rsa, NOW), ()),
+        "Old CA.* expired at",
+    ),
+    "a CA": (lambda pki: (pki.ca, ()), "is a CA"),
+    "a weak key": (lambda pki: (make("Weak", pki.ca, generate_private_key(65537, 1024), NOW), ()), "1024"),
+    "no signatures": (lambda pki: (pki.signer("Sealed", _usage(key_encipherment=True)), ()), "allows no signatures"),
+    "odd and critical": (
+        lambda pki: (
+            pki.signer("Odd", x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\5\0")),
+            (),
+        ),
+        "1.3.6.1.4.1.99999.1",
+    ),
+    "no chain": (
+        lambda pki: (pki.signer(), (make("Stranger", None, pki.ec, NOW, ca=True).certificate,)),
+        "the issuer of CN=Cider Signer is missing",
+    ),
+    "no root": (lambda pki: (pki.signer(), (pki.ca.certificate,)), "the issuer of CN=Cider CA is missing, CN=Cider Root"),
+    "a gap": (lambda pki: (pki.signer(), (pki.root.certificate,)), "the issuer of CN=Cider Signer is missing"),
+    "a root of Apple's right above": (
+        lambda pki: (
+            make("Leaf", make("Apple Root CA", None, pki.ec, NOW, ca=True, organization="Apple Inc."), pki.rsa, NOW),
+            (pki.root.certificate,),
+        ),
+        "is missing",
+    ),
+}
+
+
 class TestImport:
     async def test_kept_with_its_chain_and_the_next_one_takes_its_place(self, live: Live, pki: PKI) -> None:
         first, second = pki.signer(), pki.signer("Second")
         done = await bring(live, first)
         assert (done.signs, done.version.state, done.chain) == (False, VersionState.ACTIVE, (first.certificate, *first.above))
-        assert await bring(live, second)
+        await bring(live, second)
         store, sealer = live.installation.store, live.installation.sealer
 
         def read(tx: Tx) -> None:
@@ -130,35 +171,9 @@ class TestImport:
         assert len(warnings) == len(words)
         assert all(any(word in each for each in warnings) for word in words)
 
-    UNFIT: dict[str, tuple[Callable[[PKI], tuple[Identity, tuple[x509.Certificate, ...]]], str]] = {
-        "ended": (lambda pki: (pki.signer(days=(-9, -1)), ()), "expired at"),
-        "to come": (lambda pki: (pki.signer(days=(1, 9)), ()), "valid from"),
-        "below one that ended": (
-            lambda pki: (make("Below", make("Old CA", pki.root, pki.ec, NOW, ca=True, days=(-9, -1)), pki.rsa, NOW), ()),
-            "Old CA.* expired at",
-        ),
-        "a CA": (lambda pki: (pki.ca, ()), "is a CA"),
-        "a weak key": (lambda pki: (make("Weak", pki.ca, generate_private_key(65537, 1024), NOW), ()), "1024"),
-        "no signatures": (lambda pki: (pki.signer("Sealed", _usage(key_encipherment=True)), ()), "allows no signatures"),
-        "odd and critical": (
-            lambda pki: (pki.signer("Odd", x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\5\0")), ()),
-            "1.3.6.1.4.1.99999.1",
-        ),
-        "no chain": (lambda pki: (pki.signer(), (make("Stranger", None, pki.ec, NOW, ca=True).certificate,)), "the issuer of CN=Cider Signer is missing"),
-        "no root": (lambda pki: (pki.signer(), (pki.ca.certificate,)), "the issuer of CN=Cider CA is missing, CN=Cider Root"),
-        "a gap": (lambda pki: (pki.signer(), (pki.root.certificate,)), "the issuer of CN=Cider Signer is missing"),
-        "a root of Apple's right above": (
-            lambda pki: (
-                make("Leaf", make("Apple Root CA", None, pki.ec, NOW, ca=True, organization="Apple Inc."), pki.rsa, NOW),
-                (pki.root.certificate,),
-            ),
-            "is missing",
-        ),
-    }
-
     @pytest.mark.parametrize("name", UNFIT)
     async def test_unfit_identities_change_nothing(self, live: Live, pki: PKI, name: str) -> None:
-        make_it, words = self.UNFIT[name]
+        make_it, words = UNFIT[name]
         identity, others = make_it(pki)
         before = await live.installation.store.read(standing)
         with pytest.raises(BramleyError, match=words) as told:
@@ -175,7 +190,11 @@ class TestImport:
             ([certificates.pem(signer.certificate), keys.to_pkcs8(pki.ec)], None, "for another key"),
             ([signer.file()], "wrong", "password"),
             ([signer.file()], PASSWORD, "is here already"),
-            ([keys.to_pkcs8(own.key), *map(certificates.pem, (own.certificate, *own.chain, _root(live)))], None, "is here already"),
+            (
+                [keys.to_pkcs8(own.key), *map(certificates.pem, (own.certificate, *own.chain, _root(live)))],
+                None,
+                "is here already",
+            ),
             ([certificates.pem(signer.certificate)], None, "private key"),
             ([b"nothing"], None, "certificate"),
         ]
@@ -183,14 +202,6 @@ class TestImport:
             with pytest.raises(BramleyError, match=words):
                 await signers.import_files(live.installation, files, password, public=(), actor="test")
         assert await live.installation.store.read(standing) == before
-
-
-def _usage(**wanted: bool) -> x509.KeyUsage:
-    every = (
-        "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
-        "key_cert_sign crl_sign encipher_only decipher_only"
-    )
-    return x509.KeyUsage(**{each: wanted.get(each, False) for each in every.split()})
 
 
 def _root(live: Live) -> x509.Certificate:
@@ -245,7 +256,10 @@ class TestChoice:
             await fetch(live)
         assert await delivery.deliver(live, key, actor="test") == 0
         (row,) = await here.store.read(lambda tx: tx.profiles.on_device(key))
-        assert (row.state, row.problem.startswith("not sent: Expected a certificate that is valid")) == (InstallState.FAILED, True)
+        assert (row.state, row.problem.startswith("not sent: Expected a certificate that is valid")) == (
+            InstallState.FAILED,
+            True,
+        )
         again = await Live.start(here)  # the server comes up all the same
         assert signers.ends((again.current().signer.certificate, *again.current().signer.chain)) < clock.moment
 

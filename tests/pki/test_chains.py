@@ -480,3 +480,46 @@ def test_a_maze_of_intermediates_costs_a_bounded_number_of_signature_checks(forg
 
     with pytest.raises(ChainError, match="too many certificates"):
         verify(Case(leaf, maze, [mallory]))
+
+
+def test_a_chain_is_put_in_order_and_an_issuer_is_a_ca_that_signed(forge: Forge) -> None:
+    root, stranger = (forge("Root", None, CA, key=forge(each).key) for each in ("a", "b"))
+    middle = forge("Middle", root, CA)
+    namesake, no_ca = forge("Middle", stranger, CA, key=forge("c").key), forge("Middle", root, key=middle.key)
+    leaf = forge("leaf", middle)
+
+    def chain(*others: Issued) -> tuple[x509.Certificate, ...]:
+        return chains.chain_of(leaf.certificate, [each.certificate for each in others])
+
+    whole = (leaf.certificate, middle.certificate, root.certificate)
+    assert chain(stranger, root, namesake, no_ca, middle) == whole
+    assert chain(middle) == whole[:2]
+    assert chain(root, stranger, namesake, no_ca) == whole[:1]
+    assert chains.chain_of(root.certificate, [middle.certificate, root.certificate]) == (root.certificate,)
+    line = [root]
+    for number in range(chains.LONGEST):
+        line.append(forge(f"CA {number}", line[-1], CA))
+    assert len(chains.chain_of(line[-1].certificate, [each.certificate for each in line])) == chains.LONGEST
+
+
+@pytest.mark.parametrize(
+    ("mark", "reason"),
+    [
+        ("1.2.840.113635.100.6.1.13", None),
+        ("1.2.840.113635.100.6.1.14", None),
+        ("1.2.840.113635.100.6.1.15", ChainReason.UNKNOWN_EXTENSION),
+    ],
+)
+def test_apples_marks_of_developer_id_are_known_though_they_are_critical(
+    mark: str, reason: ChainReason | None, forge: Forge
+) -> None:
+    root = forge("Root", None, CA)
+    ca = forge("CA", root, CA, x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.840.113635.100.6.2.6"), b"\5\0"))
+    leaf = forge("leaf", ca, x509.UnrecognizedExtension(x509.ObjectIdentifier(mark), b"\5\0"))
+    case = Case(leaf, [ca], [root], reason, usage=None)
+    if reason is None:
+        assert len(verify(case)) == 3
+        return
+    with pytest.raises(ChainError) as caught:
+        verify(case)
+    assert caught.value.reason is reason

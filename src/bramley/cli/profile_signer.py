@@ -25,7 +25,7 @@ profiles = noun("Which identity signs profiles.")
 packages = noun("The identity that is kept to sign installer packages.")
 
 FilesArgument = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", help="The identity with its chain: PKCS#12, or PEM in several files.")
+    list[Path], typer.Argument(metavar="FILE", help="The identity with its chain: PKCS#12, or PEM in several files.")
 ]
 PasswordOption = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A file whose first line is the password of the identity.")

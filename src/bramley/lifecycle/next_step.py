@@ -13,7 +13,7 @@ from bramley.model.lineages import VersionState as S
 from bramley.model.push import Route
 
 OWN = frozenset({Kind.HTTPS, Kind.PROFILE_SIGNER, Kind.OCSP_RESPONDER, Kind.SCEP_RA})
-"""What the server replaces by itself, alone; but not what was imported."""
+"""What the server replaces by itself, alone; but for what was imported: see `is_own`."""
 
 IMPORTED = "imported"
 """The route of a lineage whose versions a person brings in with their keys."""
@@ -45,6 +45,11 @@ class NextStep:
 
 
 _TURNS = {Turn.APPLE: Mover.APPLE, Turn.HUMAN: Mover.HUMAN, Turn.DEVICE: Mover.DEVICE, Turn.CA: Mover.CA}
+
+
+def is_own(lineage: Lineage) -> bool:
+    """Whether the server replaces the versions of this lineage by itself, alone."""
+    return lineage.kind in OWN and lineage.route != IMPORTED
 
 
 def next_step(lineage: Lineage, version: Version, now: datetime, *, grace: timedelta) -> NextStep:
@@ -142,7 +147,7 @@ def _superseded(lineage: Lineage, version: Version, grace: timedelta) -> NextSte
 
 def _expired(lineage: Lineage, version: Version) -> NextStep:
     at = version.not_after
-    if _is_own(lineage):
+    if is_own(lineage):
         return NextStep(Mover.SERVER, "expired; replaced at the next start or within 12 hours", at)
     if lineage.kind is Kind.DEVICE_IDENTITY:
         return NextStep(Mover.HUMAN, "expired; `bramley identity rescue` says what helps", at)
@@ -154,7 +159,7 @@ def _active(lineage: Lineage, version: Version, now: datetime) -> NextStep:
     if due is None:
         return NextStep(Mover.NOBODY, "in force; has no end")
     overdue = now >= due
-    if _is_own(lineage):
+    if is_own(lineage):
         text = "due; replaced at the next start or within 12 hours" if overdue else f"renews itself on {_day(due)}"
         return NextStep(Mover.SERVER, text, due)
     if lineage.kind is Kind.DEVICE_IDENTITY:
@@ -163,10 +168,6 @@ def _active(lineage: Lineage, version: Version, now: datetime) -> NextStep:
         return NextStep(Mover.SERVER, f"renews itself on {_day(due)}", due)
     when = "now" if overdue else f"from {_day(due)}"
     return NextStep(Mover.HUMAN, f"to be replaced {when}{_IMPORT.get(lineage.kind, '')}", due)
-
-
-def _is_own(lineage: Lineage) -> bool:
-    return lineage.kind in OWN and lineage.route != IMPORTED
 
 
 _NAMES = {

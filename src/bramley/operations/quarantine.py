@@ -21,7 +21,7 @@ from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
 from bramley.model.jobs import DONE, Outcome
 from bramley.model.lineages import RevocationReason, Version
-from bramley.operations import commands, devices, identities
+from bramley.operations import commands, device_commands, devices, identities
 from bramley.operations.errors import Conflict, Invalid
 from bramley.operations.installation import Installation
 from bramley.pki.keystore import Sealer
@@ -88,7 +88,7 @@ async def quarantine(
         enrollment = identities.device_of(tx, devices.resolve(tx, device))
         _require_quarantinable(enrollment, again=order is not None or revoke_now)
         if order is not None:
-            _require_meant(enrollment, order)
+            device_commands.require_meant(enrollment, order.serial_number, order.measure)
             _require_reachable(tx, enrollment)
         quarantined = replace(enrollment, state=EnrollmentState.QUARANTINED, changed_at=now)
         tx.enrollments.update(quarantined)
@@ -163,15 +163,6 @@ def _require_quarantinable(enrollment: Enrollment, *, again: bool) -> None:
         raise Conflict(f"{enrollment.id} is {enrollment.state}; only an active device can be quarantined.")
 
 
-def _require_meant(enrollment: Enrollment, order: Order) -> None:
-    expected = enrollment.serial_number or enrollment.id or enrollment.key
-    if order.serial_number.strip().casefold() != expected.casefold():
-        raise Invalid(
-            f"The serial number given is not that of {enrollment.id}; {order.measure} was not ordered.",
-            advice=f"`bramley device show {enrollment.id}` shows it. Is it the right device?",
-        )
-
-
 def _require_reachable(tx: Tx, enrollment: Enrollment) -> None:
     if not any(version.state in states.LIVE for version in identities.standing(tx, enrollment.key)):
         raise Conflict(
@@ -184,11 +175,12 @@ def _give(tx: Tx, sealer: Sealer, enrollment: Enrollment, order: Order, now: dat
     """Queues what is ordered, in the place of what was ordered before."""
     _withdraw(tx, enrollment.key, now)
     request = {"RequestType": order.measure.value, **({"PIN": order.pin} if order.pin else {})}
+    filled, _pin = device_commands.fill(sealer, enrollment, Raw(order.measure, request))  # `bramley device pin` tells it
     command = commands.queue(
         tx,
         sealer,
         enrollment,
-        Raw(order.measure, request),
+        filled,
         actor=actor,
         now=now,
         job_on_answer=QUARANTINE_ANSWERED,

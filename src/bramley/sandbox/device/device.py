@@ -14,6 +14,7 @@ from bramley.sandbox.device import messages, running
 from bramley.sandbox.device.behaviour import Behaviour
 from bramley.sandbox.device.channel import Answered, Channel
 from bramley.sandbox.device.commands import Knowledge
+from bramley.sandbox.device.condition import Condition
 from bramley.sandbox.device.execution import NEVER_NOT_NOW, After, Outcome, execute
 from bramley.sandbox.device.filevault import FileVault
 from bramley.sandbox.device.holdings import Holdings, require_enrollment
@@ -53,6 +54,8 @@ class SimulatedDevice:
         # chance for a simulation, not for secrets
         self._random = random.Random(device.udid if seed is None else seed)  # noqa: S311
         self.filevault = FileVault(random.Random(device.udid))  # noqa: S311
+        tells_none = device.is_mac or self.behaviour.user_enrollment
+        self.condition = Condition(unlock_token=None if tells_none else random.Random(device.udid).randbytes(32))  # noqa: S311
 
     @property
     def identity(self) -> Identity | None:
@@ -107,7 +110,10 @@ class SimulatedDevice:
             topic = self.mdm.topic
             token = secrets.token_bytes(32) if self.courier is None else await self.courier.register(topic)
             channel = self.channels[user] = Channel(user, token, str(uuid.uuid4()).upper())
-        message = messages.token_update(self.sender(user), self.mdm.topic, channel.token, channel.push_magic)
+        unlock_token = self.condition.unlock_token if user is None else None
+        message = messages.token_update(
+            self.sender(user), self.mdm.topic, channel.token, channel.push_magic, unlock_token=unlock_token
+        )
         await self.check_in(message, identity)
 
     # Being managed
@@ -201,14 +207,22 @@ class SimulatedDevice:
             outcome = await execute(
                 command, holdings=self.holdings, knowledge=self._knowledge(), renew=self._renew, open_with=self._open
             )
-            self.locked = self.locked or request_type == "DeviceLock"
+            self.locked = self.locked or (request_type == "DeviceLock" and outcome.status == "Acknowledged")
         self.history.append(Answered(command_uuid, request_type, outcome.status))
         return messages.report(self.sender(channel.user), command_uuid, outcome.status, outcome.result), outcome.after
 
     def _knowledge(self) -> Knowledge:
         identities = [] if self.identity is None else [self.identity.certificate]
         profiles = list(self.holdings.profiles.values())
-        return Knowledge(self.device, identities, self.holdings.anchors, profiles, self.behaviour.user_enrollment, self.filevault)
+        return Knowledge(
+            self.device,
+            identities,
+            self.holdings.anchors,
+            profiles,
+            self.behaviour.user_enrollment,
+            self.filevault,
+            self.condition,
+        )
 
     async def _renew(self, profile: Profile) -> None:
         """A replaced enrollment profile: a new identity, then Authenticate and TokenUpdate signed with it.
