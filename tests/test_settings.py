@@ -234,3 +234,46 @@ def test_a_part_of_a_section_leaves_the_rest_of_it_as_it_was(file: Path) -> None
     settings = load(file, {}, listen={"host": "::1", "port": 81})
 
     assert (settings.listen.host, settings.listen.port, settings.listen.tls) == ("::1", 81, False)
+
+
+class TestOutsideCA:
+    HTTP, HTTPS = "http://ca.example/scep", "https://ca.example/scep"
+
+    @pytest.mark.parametrize(
+        ("scep", "good"),
+        [
+            ({"outside_url": HTTP}, True),
+            ({"outside_url": HTTPS, "outside_by": "device"}, True),
+            ({"outside_url": HTTP, "outside_by": "device"}, False),
+            ({"outside_url": "ftp://ca.example"}, False),
+            ({"outside_url": "https://jo:secret@ca.example/scep"}, False),
+            ({"outside_url": HTTPS, "approval": "manual"}, False),
+            ({"outside_url": HTTPS, "outside_by": "nobody"}, False),
+        ],
+    )
+    def test_what_goes_together(self, scep: dict[str, str], good: bool) -> None:
+        if good:
+            assert load(environment={}, scep=scep).scep.outside_url
+            return
+        with pytest.raises(BadInput) as error:
+            load(environment={}, scep=scep)
+        assert "secret" not in str(error.value)
+
+
+class TestTrust:
+    @pytest.mark.parametrize(
+        ("settings", "good"),
+        [
+            ({"enrollment": {"pin": True}}, True),
+            ({"enrollment": {"anchors": "none"}}, True),
+            ({"enrollment": {"pin": True, "anchors": "none"}}, False),
+            ({"enrollment": {"pin": True}, "proxy": {"addresses": ["192.0.2.7"]}}, False),
+            ({"enrollment": {"anchors": "some"}}, False),
+        ],
+    )
+    def test_what_goes_together(self, settings: dict[str, Any], good: bool) -> None:
+        if good:
+            load(environment={}, **settings)
+            return
+        with pytest.raises(BadInput):
+            load(environment={}, **settings)

@@ -186,3 +186,9 @@ def test_a_package_signer_that_has_ended_signs_nothing(
     monkeypatch.setattr(SystemClock, "now", lambda _self: pki.signer().certificate.not_valid_after_utc.replace(year=2099))
     ended = profile("sign-package", "a.pkg", "-o", "signed.pkg")
     assert (ended.code, "ended on" in ended.err, (desk / "signed.pkg").exists()) == (2, True, False)
+
+
+def test_one_that_ends_is_in_the_alert_though_it_is_not_due_yet(profile: Run, run: Run, data: Path) -> None:
+    assert bring(profile, "signer", "signer.p12").code == 0
+    alert = run("certs", "list", "--expires-before", "301d", "--kind", "profile-signer", "--json", "--data", data)
+    assert (alert.code, [each["subject"] for each in alert.json]) == (1, ["CN=Cider Signer"])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from cryptography import x509
@@ -166,7 +167,7 @@ async def test_certmonger(server: Server, relay: Relay, tmp_path: Path) -> None:
         (tmp_path / "rolled-over").touch()
         # it does not say when it has asked, so this waits for what it writes down
         line = now.ca.read_text().splitlines()[1]
-        await until(lambda: any(line in each.read_text() for each in (tmp_path / ".config/certmonger/cas").iterdir()))
+        await until(lambda: any(line in text for text in written_down(tmp_path / ".config/certmonger/cas")))
         (tmp_path / "refreshed").touch()
         return now
 
@@ -185,6 +186,13 @@ async def test_certmonger(server: Server, relay: Relay, tmp_path: Path) -> None:
         key = tmp_path / ("key.pem" if name == "cert" else f"{name}.key")
         version = await now.judge(tmp_path / f"{name}.pem", key, challenge)
         assert await now.purpose(version) is Purpose.RENEW
+
+
+def written_down(folder: Path) -> Iterator[str]:
+    """What is in a folder in which files come and go."""
+    for file in folder.iterdir():
+        with suppress(FileNotFoundError):
+            yield file.read_text()
 
 
 async def until(happened: Callable[[], bool]) -> None:

@@ -6,12 +6,16 @@ import pytest
 from cryptography import x509
 
 from bramley.model.kinds import Kind
-from bramley.model.lineages import VersionState
-from bramley.operations import certificates
+from bramley.model.lineages import Policy, VersionState
+from bramley.model.networks import lineage_name
+from bramley.operations import certificates, records
 from bramley.operations.errors import NotFound
 from bramley.operations.live import Live
 from bramley.pki import certificates as pki
-from bramley.pki import keys
+from bramley.pki import keys, names
+from bramley.pki.ca.authority import self_signed
+from bramley.pki.ca.profiles import ROOT_CA
+from bramley.storage.protocols import Tx
 
 from .conftest import enrolled
 
@@ -74,3 +78,21 @@ async def test_lists_are_narrowed_by_kind_state_and_end(live: Live) -> None:
     assert await certificates.listing(live.installation, states=[VersionState.REVOKED]) == []
     (push,) = await certificates.listing(live.installation, kind=Kind.PUSH)
     assert push.enrollment_key is None
+
+
+async def test_a_network_identity_shows_its_device_though_it_is_bound_to_none(
+    live: Live, device_keys: list[keys.PrivateKey]
+) -> None:
+    key = await enrolled(live, device_keys[0], UDID)
+    now = live.installation.clock.now()
+    ours, stray = (self_signed(ROOT_CA, each, names.make("Wi-Fi"), now=now) for each in device_keys[1:3])
+
+    def put(tx: Tx) -> None:
+        for name, made in ((lineage_name(key, "wifi"), ours), ("nobody:wifi", stray)):
+            lineage = records.lineage(tx, Kind.NETWORK_IDENTITY, name, Policy(), now=now)
+            records.record(tx, lineage, made, state=VersionState.ISSUED, now=now, actor="test")
+
+    await live.installation.store.run(put)
+    rows = await certificates.listing(live.installation, kind=Kind.NETWORK_IDENTITY)
+    assert {(row.enrollment_key, row.enrollment_id) for row in rows} == {(key, UDID), (None, None)}
+    assert (await certificates.show(live.installation, pki.sha256(ours))).row.enrollment_id == UDID

@@ -17,11 +17,13 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from bramley.errors import BadInput, BramleyError
 from bramley.lifecycle.next_step import Mover, next_step
 from bramley.mdm.token_update import DELIVER_PROFILES
+from bramley.model.enrollments import Purpose
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Version, VersionState
 from bramley.model.profiles import InstallState, TargetKind
-from bramley.operations import enrolling, kept_signers, outside_chains, records, signers, trusted_cas
+from bramley.operations import enrolling, enrollment_profiles, kept_signers, outside_chains, records, signers, trusted_cas
+from bramley.operations.enrollment_profiles import Recipient
 from bramley.operations.live import Live
 from bramley.operations.profiles import assigning, delivery, keeping, signing, verdict
 from bramley.operations.profiles.assigning import Target
@@ -254,6 +256,9 @@ class TestChoice:
         assert await live.refresh() is False
         with pytest.raises(CannotSign, match="valid from"):
             await fetch(live)
+        recipient = Recipient(key, Purpose.RENEW, next(iter(live.current().topics)))
+        renewal = await enrollment_profiles.prepare(here, live.current(), recipient, timedelta(days=1), clock.now())
+        assert by(await here.store.run(renewal.record)) == live.current().own_signer.certificate
         assert await delivery.deliver(live, key, actor="test") == 0
         (row,) = await here.store.read(lambda tx: tx.profiles.on_device(key))
         assert (row.state, row.problem.startswith("not sent: Expected a certificate that is valid")) == (

@@ -100,3 +100,21 @@ def test_nothing_travels_in_clear(signing: Signing) -> None:
         made(signing, url="http://mdm.orchard.example/scep")
     with pytest.raises(BadPayload, match="MDM"):
         made(signing, replace(SETTINGS, base_url="http://mdm.orchard.example"))
+
+
+def test_what_is_pinned_is_in_the_profile_and_named_for_both_urls(signing: Signing, schema: Any) -> None:
+    assert not any("Pinning" in key for key in by_type(made(signing))["com.apple.mdm"])
+    key = EnrollmentKey("key-1")
+    identity = scep_identity(SETTINGS, key, url="https://a/scep", challenge_id="1", challenge="once", common_name="key-1")
+    profile = plistlib.loads(
+        enrollment_profile(
+            SETTINGS, enrollment_key=key, identity=identity, anchors=(signing.root, signing.ca), pins=(signing.ca,)
+        ).to_bytes()
+    )
+    assert list(schema.profile(profile)) == []
+    payloads = by_type(profile)
+    (pinned,) = payloads["com.apple.mdm"]["ServerURLPinningCertificateUUIDs"]
+    assert payloads["com.apple.mdm"]["CheckInURLPinningCertificateUUIDs"] == [pinned]
+    assert payloads["com.apple.security.pkcs1"]["PayloadUUID"] == pinned
+    assert payloads["com.apple.security.pkcs1"]["PayloadContent"] == certificates.der(signing.ca)
+    assert len(profile["PayloadContent"]) == 4, "what is trusted and pinned is there once"

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bramley.model.systems import modes, offer, only
 from bramley.profiles.rules import COMMON, TOP_LEVEL, TYPES, Finding, Key, Kind, Rule, Severity, System, Target
 from bramley.profiles.rules.keys import UUID_FORM
-from bramley.profiles.rules.systems import modes, offer, only
 from bramley.profiles.validate import check
 
 from .kit import payload, profile

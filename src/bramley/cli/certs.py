@@ -15,7 +15,7 @@ from bramley.cli.session import Session
 from bramley.cli.verbs import Verb, noun
 from bramley.errors import BadInput
 from bramley.lifecycle import schedule
-from bramley.lifecycle.next_step import OWN, NextStep, next_step
+from bramley.lifecycle.next_step import NextStep, is_own, next_step
 from bramley.model.enrollments import weakness
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
@@ -91,7 +91,7 @@ def list_(
 
 def _replaced_in_time(row: CertificateRow, now: datetime) -> bool:
     """Whether the server will replace it by itself, which is not due yet: some live for a week, and no alert is about them."""
-    return row.lineage.kind in OWN and not schedule.due(row.version, row.lineage.policy, now)
+    return is_own(row.lineage) and not schedule.due(row.version, row.lineage.policy, now)
 
 
 @app.command("show", cls=Verb)

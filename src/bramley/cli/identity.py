@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from bramley.cli import identity_ca, identity_ca_rollover, identity_ca_root, identity_ca_trust, identity_import, identity_list
+from bramley.cli import (
+    identity_ca,
+    identity_ca_rollover,
+    identity_ca_root,
+    identity_ca_trust,
+    identity_import,
+    identity_list,
+    identity_reconcile,
+)
 from bramley.cli.session import ACTOR, Session
 from bramley.cli.verbs import DryRunOption, Verb, YesOption, noun
 from bramley.model.commands import Command
@@ -19,6 +27,7 @@ from bramley.operations.live import Live
 app = noun("Device identities: list, renew, suspend, revoke, rescue; and the CA that issues them.")
 identity_list.register(app)
 identity_import.register(app)
+identity_reconcile.register(app)
 ca = noun("The CA that issues device identities.")
 identity_ca.register(ca)
 identity_ca_root.register(ca)

@@ -18,6 +18,7 @@ from bramley.operations.reconcile import Standing
 _ADVICE: Final = MappingProxyType(
     {
         What.IDENTITY_MISSING: "it did not list the identity in force: look at its next check-ins, and renew",
+        What.NETWORK_IDENTITY_MISSING: "it did not list it: `bramley network renew` sends it again",
         What.EXPIRED: "renew it",
         What.OLD_IDENTITY: "macOS does not always remove it: it is refused here; delete it by hand if it disturbs",
         What.IDENTITY_OF_ANOTHER: "issued to another device: find out how it got there, and revoke it if in doubt",

@@ -20,6 +20,7 @@ NOUNS = {
     "enroll": ("enroll", "Bring devices in."),
     "identity": ("identity", "Device identities: list, renew, suspend, revoke, rescue; and the CA that issues them."),
     "profile": ("profile", "Profiles: keep, assign, check; inspect and sign files."),
+    "network": ("network", "Certificates for Wi-Fi, VPN and S/MIME: templates, who shall have one, renewal."),
     "escrow": ("escrow", "FileVault recovery keys: have Macs escrow them, read and rotate them."),
     "scep": ("scep", "SCEP requests that wait for a person."),
     "certs": ("certs", "Certificates: what there is, when it ends, whose turn it is."),

@@ -7,6 +7,7 @@ from datetime import timedelta
 from bramley.jobs import housekeeping, plans, renewal
 from bramley.jobs.escrow import Escrow
 from bramley.jobs.housekeeping import Housekeeping
+from bramley.jobs.network import NETWORK_RENEW_DUE, Networks
 from bramley.jobs.profiles import Profiles
 from bramley.jobs.push import Pusher
 from bramley.jobs.quarantine import Quarantines
@@ -24,6 +25,7 @@ from bramley.operations.ca_plan import ADVANCE
 from bramley.operations.crl_due import PUBLISH_CRLS
 from bramley.operations.escrow import ESCROW_ANSWERED, ESCROW_INSTALLED
 from bramley.operations.live import Live
+from bramley.operations.network.sending import NETWORK_ANSWERED
 from bramley.operations.profiles.delivery import PROFILE_ANSWERED, PROFILES_LISTED
 from bramley.operations.profiles.keeping import FAN_OUT
 from bramley.operations.push.trial import TRIAL
@@ -36,6 +38,7 @@ def runner(live: Live, sender: Sender) -> Runner:
     """The runner with every kind of job that Bramley has."""
     renewals, revocations, upkeep = Renewals(live), Revocations(live), Housekeeping(live)
     reconciliations, profiles, escrow = Reconciliations(live), Profiles(live), Escrow(live)
+    networks = Networks(live)
     return Runner(
         live.installation.store,
         live.installation.clock,
@@ -47,9 +50,11 @@ def runner(live: Live, sender: Sender) -> Runner:
             QUARANTINE_ANSWERED: Quarantines(live),
             renewal.RENEW_DUE: renewals.renew_due,
             renewal.RETIRE_SUPERSEDED: renewals.retire_superseded,
-            RETIRE_IDENTITIES: renewals.retire_identities,
+            RETIRE_IDENTITIES: networks.with_enrollments(renewals.retire_identities),
             RECONCILE: reconciliations.ask,
-            RECONCILE_ANSWERED: reconciliations.answered,
+            RECONCILE_ANSWERED: networks.before(reconciliations.answered),
+            NETWORK_RENEW_DUE: networks.renew_due,
+            NETWORK_ANSWERED: networks.answered,
             PUBLISH_CRLS: revocations.publish,
             REVOCATION_UPKEEP: revocations.upkeep,
             ADVANCE: plans.Plans(live),
@@ -65,6 +70,7 @@ def runner(live: Live, sender: Sender) -> Runner:
         [
             Periodic(renewal.RENEW_DUE, timedelta(hours=1)),
             Periodic(renewal.RETIRE_SUPERSEDED, timedelta(hours=1)),
+            Periodic(NETWORK_RENEW_DUE, timedelta(hours=1)),
             Periodic(REVOCATION_UPKEEP, timedelta(hours=2)),
             Periodic(ADVANCE, plans.EVERY),
             Periodic(housekeeping.OWN_CERTIFICATES, timedelta(hours=12)),

@@ -12,6 +12,9 @@ from bramley.model.lineages import Lineage, Turn, Version
 from bramley.model.lineages import VersionState as S
 from bramley.model.push import Route
 
+_FETCHED = frozenset({Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY})
+"""What the server replaces by itself as soon as the device takes part."""
+
 OWN = frozenset({Kind.HTTPS, Kind.PROFILE_SIGNER, Kind.OCSP_RESPONDER, Kind.SCEP_RA})
 """What the server replaces by itself, alone; but for what was imported: see `is_own`."""
 
@@ -139,7 +142,7 @@ def _renewal(lineage: Lineage) -> str:
 
 
 def _superseded(lineage: Lineage, version: Version, grace: timedelta) -> NextStep:
-    if lineage.kind is not Kind.DEVICE_IDENTITY:
+    if lineage.kind not in _FETCHED:
         return NextStep(Mover.NOBODY, "superseded")
     at = version.changed_at + grace
     return NextStep(Mover.SERVER, f"superseded; retires on {_day(at)}", at)
@@ -149,6 +152,8 @@ def _expired(lineage: Lineage, version: Version) -> NextStep:
     at = version.not_after
     if is_own(lineage):
         return NextStep(Mover.SERVER, "expired; replaced at the next start or within 12 hours", at)
+    if lineage.kind is Kind.NETWORK_IDENTITY:
+        return NextStep(Mover.DEVICE, "expired; waits for the device, which is sent the next one as long as it is active", at)
     if lineage.kind is Kind.DEVICE_IDENTITY:
         return NextStep(Mover.HUMAN, "expired; `bramley identity rescue` says what helps", at)
     return NextStep(Mover.HUMAN, f"expired; replace it{_IMPORT.get(lineage.kind, '')}", at)
@@ -162,7 +167,7 @@ def _active(lineage: Lineage, version: Version, now: datetime) -> NextStep:
     if is_own(lineage):
         text = "due; replaced at the next start or within 12 hours" if overdue else f"renews itself on {_day(due)}"
         return NextStep(Mover.SERVER, text, due)
-    if lineage.kind is Kind.DEVICE_IDENTITY:
+    if lineage.kind in _FETCHED:
         if overdue:
             return NextStep(Mover.DEVICE, f"renewal is due since {_day(due)}; waits for the device", due)
         return NextStep(Mover.SERVER, f"renews itself on {_day(due)}", due)

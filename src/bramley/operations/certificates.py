@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bramley.lifecycle import schedule
 from bramley.model.events import Event
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, Version, VersionID, VersionState
+from bramley.model.networks import owner_of
 from bramley.operations.errors import NotFound
 from bramley.operations.installation import Installation
 from bramley.storage.protocols import CertificateRow, Tx
@@ -36,9 +37,12 @@ async def listing(
     after: VersionID | None = None,
 ) -> Sequence[CertificateRow]:
     """Certificates in the order they came to be."""
-    return await installation.store.read(
-        lambda tx: tx.lineages.certificates(kind=kind, states=states, expires_before=expires_before, limit=limit, after=after)
-    )
+
+    def read(tx: Tx) -> Sequence[CertificateRow]:
+        rows = tx.lineages.certificates(kind=kind, states=states, expires_before=expires_before, limit=limit, after=after)
+        return [_owned(tx, row) for row in rows]
+
+    return await installation.store.read(read)
 
 
 async def show(installation: Installation, name: str) -> CertificateDetail:
@@ -75,4 +79,13 @@ def find(tx: Tx, name: str) -> Version:
 def _row(tx: Tx, lineage: Lineage, version: Version) -> CertificateRow:
     binding = tx.enrollments.binding(version.sha256) if version.sha256 else None
     enrollment = tx.enrollments.get(binding.enrollment_key) if binding else None
-    return CertificateRow(lineage, version, enrollment.key if enrollment else None, enrollment.id if enrollment else None)
+    row = CertificateRow(lineage, version, enrollment.key if enrollment else None, enrollment.id if enrollment else None)
+    return _owned(tx, row)
+
+
+def _owned(tx: Tx, row: CertificateRow) -> CertificateRow:
+    """With the device of a network identity, which no binding names."""
+    if row.lineage.kind is not Kind.NETWORK_IDENTITY:
+        return row
+    enrollment = tx.enrollments.get(owner_of(row.lineage.name))
+    return row if enrollment is None else replace(row, enrollment_key=enrollment.key, enrollment_id=enrollment.id)

@@ -27,6 +27,7 @@ class What(StrEnum):
     """What can be found, worst first: a list full of strangers must not hide what is missing."""
 
     IDENTITY_MISSING = "identity-missing"
+    NETWORK_IDENTITY_MISSING = "network-identity-missing"
     EXPIRED = "expired"
     OLD_IDENTITY = "old-identity"
     IDENTITY_OF_ANOTHER = "identity-of-another"
@@ -106,7 +107,8 @@ def _missing(record: OnRecord, told_at: datetime) -> Finding | None:
     version = record.version
     if not record.here or version.state is not VersionState.ACTIVE or version.changed_at > told_at:
         return None
-    return _finding(What.IDENTITY_MISSING, version, (version.subject or "")[:_LONGEST_NAME])
+    what = What.NETWORK_IDENTITY_MISSING if record.kind is Kind.NETWORK_IDENTITY else What.IDENTITY_MISSING
+    return _finding(what, version, (version.subject or "")[:_LONGEST_NAME])
 
 
 def _finding(what: What, version: Version, name: str) -> Finding:

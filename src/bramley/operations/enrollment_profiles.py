@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from bramley.model import ids
 from bramley.model.enrollments import Challenge, EnrollmentKey, IdentityRoute, Purpose
-from bramley.operations import former_profiles, outside_identities, pkcs12_identities
+from bramley.operations import former_profiles, outside_identities, outside_scep, pkcs12_identities, signers
 from bramley.operations.installation import Installation
 from bramley.operations.live import Snapshot
 from bramley.pki import keys
@@ -20,6 +20,7 @@ from bramley.profiles import former
 from bramley.profiles.enrollment import EnrollmentProfileSettings, enrollment_profile, pkcs12_identity, scep_identity
 from bramley.profiles.payloads import Payload
 from bramley.profiles.sign import sign
+from bramley.settings import Enrollment
 from bramley.storage.protocols import Tx
 
 _POLL_SECONDS: Final = 60
@@ -63,7 +64,7 @@ async def prepare(
     if installation.settings.identity.source == IdentityRoute.PKCS12:
         return ByPKCS12(installation, snapshot, recipient, settings, now, frame, await pkcs12_identities.new_key())
     issued = new_challenge(recipient.key, recipient.purpose, now, life)
-    url, challenge = _scep(installation, issued.secret)
+    url, challenge = _scep(installation, snapshot, recipient, issued.secret)
     identity = scep_identity(
         settings,
         recipient.key,
@@ -74,18 +75,22 @@ async def prepare(
     )
     if installation.settings.scep.approval == "manual" and recipient.purpose is Purpose.ENROLL:
         identity = replace(identity, retries=_POLLS, retry_delay=_POLL_SECONDS)
-    return ByChallenge(issued.challenge, signed(snapshot, settings, recipient, identity, now, frame))
+    trust = installation.settings.enrollment
+    return ByChallenge(issued.challenge, signed(snapshot, trust, settings, recipient, identity, now, frame))
 
 
-def _scep(installation: Installation, secret: str) -> tuple[str, str]:
-    """URL and challenge of the SCEP payload: one of the two holds the secret.
+def _scep(installation: Installation, snapshot: Snapshot, recipient: Recipient, secret: str) -> tuple[str, str]:
+    """URL and challenge of the SCEP payload. NotReady where the CA that devices are to go to is not trusted.
 
     An outside CA that wants a challenge of its own gets that one in the request, which is the device's: then the secret goes
-    into the URL. Where devices go to it by themselves, a token in other URLs is their right.
+    into the URL. Where devices go to it by themselves, a token in other URLs is their right, and nobody is told the secret. A
+    device whose URLs have no token, and never may, goes on with ours.
     """
     scep, url = installation.settings.scep, f"{installation.url}/scep"
-    if scep.is_bypassed:
-        return scep.outside_url, scep.outside_challenge or secret
+    if scep.is_bypassed and recipient.invariants == outside_identities.INVARIANTS:
+        outside_scep.ca_of(snapshot, scep)
+        # the payload has to have a challenge, and the CA asks for none
+        return scep.outside_url, scep.outside_challenge or challenges.new_secret()
     if scep.is_proxied and scep.outside_challenge:
         return f"{url}/{secret}", scep.outside_challenge
     return url, secret
@@ -121,7 +126,8 @@ class ByPKCS12:
         to, settings = self.recipient, self.settings
         parcel = pkcs12_identities.issue(tx, self.installation, self.snapshot, self.key, to.key, to.purpose, self.now)
         identity = pkcs12_identity(settings, to.key, archive=parcel.archive, password=parcel.password, serial=parcel.serial)
-        return signed(self.snapshot, settings, to, identity, self.now, self.frame)
+        trust = self.installation.settings.enrollment
+        return signed(self.snapshot, trust, settings, to, identity, self.now, self.frame)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,13 +151,16 @@ def profile_settings(installation: Installation, topic: str) -> EnrollmentProfil
 
 def signed(
     snapshot: Snapshot,
+    trust: Enrollment,
     settings: EnrollmentProfileSettings,
     recipient: Recipient,
     identity: Payload,
     now: datetime,
     frame: bytes | None = None,
 ) -> bytes:
-    """The recipient's profile around an identity, signed by the profile signer (DER CMS).
+    """The recipient's profile around an identity, with what it makes devices trust, signed by the chosen signer (DER CMS).
+
+    Where that one has ended, a renewal is signed by our own.
 
     `frame` is the profile of a former MDM that this one is to take the place of, as `former_profiles.frame` has it.
     """
@@ -159,8 +168,12 @@ def signed(
         settings,
         enrollment_key=recipient.key,
         identity=identity,
-        anchors=[snapshot.authorities.root.certificate],
+        anchors=[snapshot.authorities.root.certificate] if trust.anchors == "root" else [],
+        pins=[snapshot.authorities.https.authority.certificate] if trust.pin else [],
     )
     content = profile.to_bytes() if frame is None else former.renewal(frame, profile)
     signer = snapshot.signer
+    if recipient.purpose is Purpose.RENEW and now > signers.ends((signer.certificate, *signer.chain)):
+        # Whose signature it is is not worth a device, which would be lost without its renewal. It trusts ours as well.
+        signer = snapshot.own_signer
     return sign(content, certificate=signer.certificate, key=signer.key, chain=signer.chain, now=now)

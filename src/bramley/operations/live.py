@@ -19,6 +19,7 @@ from bramley.operations.errors import NotReady
 from bramley.operations.installation import Installation
 from bramley.operations.refusals import Refusals
 from bramley.operations.server_certificates import Pair
+from bramley.operations.signers import Signer
 from bramley.operations.trusted_cas import TrustedCA
 from bramley.pki import certificates, keys
 from bramley.pki.errors import PKIError
@@ -54,6 +55,9 @@ class Snapshot:
     trust: IdentityTrust
     https: Pair
     signer: Pair
+    """The chosen one."""
+
+    own_signer: Pair
     pushes: Mapping[str, PushIdentity]
     unusable: Mapping[str, str]
     """Topics whose push certificate is in the database and cannot be used, with the reason."""
@@ -130,6 +134,7 @@ def _read(tx: Tx, installation: Installation, known: Snapshot | None) -> Snapsho
         trust=trust,
         https=server_certificates.load(tx, sealer, Kind.HTTPS, held.https),
         signer=signers.load(tx, sealer, held, signers.chosen(tx)),
+        own_signer=signers.load(tx, sealer, held, Signer.OWN),
         pushes=MappingProxyType(pushes),
         unusable=MappingProxyType(unusable),
         responders=scep_ra.responders(tx, sealer, installation.settings, held),

@@ -12,6 +12,7 @@ import hashlib
 import hmac
 import secrets
 from base64 import b64decode, b64encode, urlsafe_b64encode
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 from urllib.parse import parse_qs
@@ -21,11 +22,14 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from bramley.mdm.errors import Refusal, Refused
 from bramley.mdm.identity import VerifiedSigner
-from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState, IdentityRoute, Presented, Purpose
-from bramley.operations import issuing
+from bramley.mdm.messages import CheckinMessage
+from bramley.mdm.report import Report
+from bramley.model.enrollments import EnrollmentKey, EnrollmentState, IdentityRoute, Presented, Purpose
+from bramley.operations import issuing, outside_scep
+from bramley.operations.errors import NotReady
 from bramley.operations.installation import Installation
 from bramley.operations.issuing import Grant, NotEntitled, Outside
-from bramley.operations.live import Live, Snapshot
+from bramley.operations.live import Live
 from bramley.operations.trusted_cas import TrustedCA
 from bramley.pki import certificates
 from bramley.pki.keystore import Place
@@ -46,20 +50,33 @@ async def query_for(installation: Installation, key: EnrollmentKey) -> str:
     return f"{_PARAMETER}={key}.{_token(secret, key)}"
 
 
-async def introduce(live: Live, signer: VerifiedSigner, query: bytes, now: datetime) -> Presented:
-    """Binds a certificate of an outside CA to the enrollment that the query proves; Refused as an unknown identity otherwise."""
-    installation, snapshot = live.installation, live.current()
-    certificate = certificates.load(signer.certificate)
-    ca = _issuer(snapshot, certificate)
-    if ca is None:
-        raise _unknown(signer, "no outside CA of ours has issued it")
+async def introduce(
+    live: Live,
+    signer: VerifiedSigner,
+    message: CheckinMessage | Report,
+    query: bytes,
+    now: datetime,
+    check: Callable[[Presented | None], object],
+) -> Presented:
+    """Binds a certificate of the outside CA to the enrollment that the query proves; Refused as an unknown identity otherwise.
 
-    def act(tx: Tx) -> Presented | None:
-        enrollment = _proven(tx, installation, query)
+    `check` raises where the message may not come with the identity as it is then presented: nothing is bound by one that is
+    refused. An enrollment is begun by Authenticate alone; after a renewal any message may be the first.
+    """
+    installation = live.installation
+    certificate = certificates.load(signer.certificate)
+    ca = _issuer(live, certificate, signer)
+    # whoever guesses does not get as far as the one writer
+    key = await installation.store.read(lambda tx: _proven(tx, installation, query))
+    if key is None:
+        raise _unknown(signer, "no token for a device came with it")
+
+    def act(tx: Tx) -> Presented:
+        enrollment = tx.enrollments.get(key)
         if enrollment is None or enrollment.invariants != INVARIANTS:
-            raise _unknown(signer, "no token for a device came with it")
+            raise _unknown(signer, "the token is for no enrollment that has one")
         purpose = Purpose.ENROLL if enrollment.state is EnrollmentState.PENDING else Purpose.RENEW
-        challenge = next((each for each in tx.challenges.unspent(enrollment.key, purpose) if now <= each.expires_at), None)
+        challenge = next((each for each in tx.challenges.unspent(key, purpose) if now <= each.expires_at), None)
         if challenge is None or enrollment.state not in (EnrollmentState.PENDING, EnrollmentState.ACTIVE):
             raise _unknown(signer, f"its enrollment is {enrollment.state} and waits for no identity")
         try:
@@ -70,26 +87,27 @@ async def introduce(live: Live, signer: VerifiedSigner, query: bytes, now: datet
         except NotEntitled as error:
             raise _unknown(signer, str(error)) from error
         tx.challenges.spend(challenge.id, now, message_sha256=signer.sha256, version_id=version.id)
-        return tx.presented(signer.sha256, None)
+        found = tx.presented(signer.sha256, message.sender.user)
+        check(found)
+        if found is None:
+            raise AssertionError("what was just bound is found")
+        return found
 
-    found = await installation.store.run(act)
-    if found is None:
-        raise AssertionError("what was just bound is found")
-    return found
-
-
-def _issuer(snapshot: Snapshot, certificate: x509.Certificate) -> TrustedCA | None:
-    for ca in snapshot.outside_cas:
-        try:
-            certificate.verify_directly_issued_by(ca.certificate)
-        except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-            continue
-        return ca
-    return None
+    return await installation.store.run(act)
 
 
-def _proven(tx: Tx, installation: Installation, query: bytes) -> Enrollment | None:
-    """The enrollment whose token a query holds."""
+def _issuer(live: Live, certificate: x509.Certificate, signer: VerifiedSigner) -> TrustedCA:
+    """The outside CA that issues now, if the certificate is of it: one that is trusted for other identities gives no new ones."""
+    try:
+        ca = outside_scep.ca_of(live.current(), live.installation.settings.scep)
+        certificate.verify_directly_issued_by(ca.certificate)
+    except (NotReady, InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        raise _unknown(signer, "no outside CA that issues identities for us has issued it") from None
+    return ca
+
+
+def _proven(tx: Tx, installation: Installation, query: bytes) -> EnrollmentKey | None:
+    """The enrollment whose token a query holds; whether there is one is not looked at."""
     if len(query) > _LONGEST:
         return None
     try:
@@ -99,10 +117,10 @@ def _proven(tx: Tx, installation: Installation, query: bytes) -> Enrollment | No
     if len(values) != 1:
         return None
     key, _dot, token = values[0].partition(".")
-    expected = _token(_secret(tx, installation), EnrollmentKey(key))
-    if not hmac.compare_digest(token.encode(), expected.encode()):
+    secret = _kept_secret(tx, installation)
+    if secret is None or not hmac.compare_digest(token.encode(), _token(secret, EnrollmentKey(key)).encode()):
         return None
-    return tx.enrollments.get(EnrollmentKey(key))
+    return EnrollmentKey(key)
 
 
 def _token(secret: bytes, key: EnrollmentKey) -> str:
@@ -112,12 +130,17 @@ def _token(secret: bytes, key: EnrollmentKey) -> str:
 
 def _secret(tx: Tx, installation: Installation) -> bytes:
     """Of this installation, made when it is first needed, and never changed: devices keep what was made of it."""
-    kept = tx.notes.get(_NOTE)
+    kept = _kept_secret(tx, installation)
     if kept is not None:
-        return installation.sealer.open(b64decode(kept), _PLACE)
+        return kept
     secret = secrets.token_bytes(32)
     tx.notes.set(_NOTE, b64encode(installation.sealer.seal(secret, _PLACE)).decode())
     return secret
+
+
+def _kept_secret(tx: Tx, installation: Installation) -> bytes | None:
+    kept = tx.notes.get(_NOTE)
+    return None if kept is None else installation.sealer.open(b64decode(kept), _PLACE)
 
 
 def _unknown(signer: VerifiedSigner, why: str) -> Refused:

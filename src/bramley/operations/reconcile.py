@@ -19,10 +19,12 @@ from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job
 from bramley.model.kinds import Kind
+from bramley.model.networks import owner_of
 from bramley.operations import commands, devices
 from bramley.operations.device_certificates import Finding, Held, OnRecord, What, findings, superseded_until
 from bramley.operations.errors import Conflict
 from bramley.operations.installation import Installation
+from bramley.operations.network import standing as network_standing
 from bramley.pki.keystore import Sealer
 from bramley.storage.protocols import Tx
 
@@ -146,6 +148,7 @@ def _of_enrollment(tx: Tx, enrollment: Enrollment) -> dict[str, OnRecord]:
     """All that was issued for an enrollment."""
     lineage = tx.lineages.find(Kind.DEVICE_IDENTITY, enrollment.key)
     found = [(version, Kind.DEVICE_IDENTITY) for version in (tx.lineages.versions(lineage.id) if lineage else ())]
+    found += [(version, Kind.NETWORK_IDENTITY) for version in network_standing.every(tx, enrollment.key)]
     return {v.sha256: OnRecord(v, kind, here=True, same_device=True) for v, kind in found if v.sha256 is not None}
 
 
@@ -157,7 +160,7 @@ def _of_others(tx: Tx, enrollment: Enrollment, sha256s: Collection[str]) -> dict
         lineage = tx.lineages.get(version.lineage_id) if version else None
         if version is None or lineage is None:
             continue
-        owner = tx.enrollments.get(EnrollmentKey(lineage.name))
+        owner = tx.enrollments.get(owner_of(lineage.name))
         same = owner is not None and owner.id is not None and owner.id == enrollment.id
         records[sha256] = OnRecord(version, lineage.kind, here=False, same_device=same)
     return records

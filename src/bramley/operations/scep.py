@@ -17,6 +17,7 @@ from bramley.operations.installation import Installation
 from bramley.operations.issuers import Issuer
 from bramley.operations.issuing import Grant, NotEntitled
 from bramley.operations.live import Live, Snapshot
+from bramley.operations.network import issuing as network_issuing
 from bramley.pki import certificates, keys
 from bramley.pki.cms import certificate_ids
 from bramley.pki.errors import CannotIssue
@@ -72,11 +73,7 @@ async def _answer(
     store = installation.store
     match asked:
         case Request():
-            admitted = await admission.admit(installation, asked)
-            if installation.settings.scep.is_proxied:
-                version = await _enroll_outside(installation, snapshot, asked, admitted, now)
-            else:
-                version = await store.run(lambda tx: enroll(tx, installation, snapshot, asked, admitted, now))
+            version = await _asked_for(installation, snapshot, asked, now)
         case Poll():
             version = await store.read(lambda tx: polled(tx, asked))
         case Query(message_type=MessageType.GetCRL):
@@ -85,6 +82,17 @@ async def _answer(
         case Query():
             version = await store.read(lambda tx: certificate_asked_for(tx, asked, now))
     return _told(asked, version, responder, now)
+
+
+async def _asked_for(installation: Installation, snapshot: Snapshot, request: Request, now: datetime) -> Version | None:
+    """What a request brings. A challenge for a network identity comes first: it is good for nothing else."""
+    store = installation.store
+    if await store.read(lambda tx: network_issuing.challenge_of(tx, request)) is not None:
+        return await store.run(lambda tx: network_issuing.issue(tx, installation, snapshot, request, now))
+    admitted = await admission.admit(installation, request)
+    if installation.settings.scep.is_proxied:
+        return await _enroll_outside(installation, snapshot, request, admitted, now)
+    return await store.run(lambda tx: enroll(tx, installation, snapshot, request, admitted, now))
 
 
 def _told(asked: Opened, version: Version | None, responder: Responder, now: datetime) -> bytes:

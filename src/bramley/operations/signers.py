@@ -189,9 +189,9 @@ def load(tx: Tx, sealer: Sealer, held: Authorities, signer: Signer) -> Pair:
     return Pair(found.certificate, found.key, _below_root(found.others))
 
 
-def ends(certificates_: Sequence[x509.Certificate]) -> datetime:
+def ends(chain: Sequence[x509.Certificate]) -> datetime:
     """When the first of a signer and the CAs in its profiles ends: from then on nothing is signed with it."""
-    return min(each.not_valid_after_utc for each in certificates_)
+    return min(each.not_valid_after_utc for each in chain)
 
 
 def _standing(tx: Tx, signer: Signer, *, signs: bool) -> Standing | None:

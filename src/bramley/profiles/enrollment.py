@@ -98,13 +98,17 @@ def enrollment_profile(
     enrollment_key: EnrollmentKey,
     identity: Payload,
     anchors: Sequence[x509.Certificate] = (),
+    pins: Sequence[x509.Certificate] = (),
 ) -> Profile:
     """The profile that enrolls a device, or renews the identity of an enrolled one.
 
     The same `enrollment_key` gives the same UUIDs. `identity` brings the identity that the MDM payload goes by. `anchors` are
-    the CA certificates to install: self-signed ones as trusted roots, others as intermediates. Raises BadPayload.
+    the CA certificates to install: self-signed ones as trusted roots, others as intermediates. `pins`, where there are any,
+    are the only ones by which devices trust the server from then on. Raises BadPayload.
     """
     prefix = settings.identifier_prefix
+    trusted = [_anchor(prefix, enrollment_key, each) for each in dict.fromkeys((*anchors, *pins))]
+    pinned = [_anchor(prefix, enrollment_key, each) for each in pins]
     base, query = settings.base_url.rstrip("/"), f"?{settings.query}" if settings.query else ""
     mdm = MDMPayload(
         identifier=f"{prefix}.mdm",
@@ -119,6 +123,7 @@ def enrollment_profile(
         check_out_when_removed=settings.check_out_when_removed,
         per_user_connections=settings.per_user_connections,
         bootstrap_token=settings.bootstrap_token,
+        pins=tuple(each.uuid for each in pinned),
     )
     return Profile(
         identifier=f"{prefix}.enrollment",
@@ -126,7 +131,7 @@ def enrollment_profile(
         display_name=settings.display_name,
         organization=settings.organization,
         description=f"Lets {settings.organization} manage this device.",
-        payloads=(*(_anchor(prefix, enrollment_key, anchor) for anchor in anchors), identity, mdm),
+        payloads=(*trusted, identity, mdm),
         scope=Scope.SYSTEM,
     )
 

@@ -14,6 +14,7 @@ from bramley.profiles.errors import BadPayload
 TOPIC_PREFIX: Final = "com.apple.mgmt."
 ALL_ACCESS_RIGHTS: Final = 8191
 
+_PINS: Final = ("ServerURLPinningCertificateUUIDs", "CheckInURLPinningCertificateUUIDs")
 _PER_USER_CONNECTIONS: Final = "com.apple.mdm.per-user-connections"
 _BOOTSTRAP_TOKEN: Final = "com.apple.mdm.bootstraptoken"  # noqa: S105 - a capability, not a secret
 
@@ -121,7 +122,8 @@ class MDMPayload:
     """Puts a device under management.
 
     Topic, ServerURL, CheckInURL and the per-user-connections capability can never change in a replacement, and
-    `access_rights` can never grow. `identity_uuid` names the identity's payload in the same profile.
+    `access_rights` can never grow. `identity_uuid` names the identity's payload in the same profile, `pins` those of the
+    certificates by which alone the server is trusted; none pins nothing.
     """
 
     payload_type: ClassVar[str] = "com.apple.mdm"
@@ -137,6 +139,7 @@ class MDMPayload:
     check_out_when_removed: bool = True
     per_user_connections: bool = True
     bootstrap_token: bool = True
+    pins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for url in (self.server_url, self.check_in_url):
@@ -164,6 +167,7 @@ class MDMPayload:
             "SignMessage": self.sign_message,
             "CheckOutWhenRemoved": self.check_out_when_removed,
             "ServerCapabilities": capabilities,
+            **(dict.fromkeys(_PINS, self.pins) if self.pins else {}),
         }
 
 

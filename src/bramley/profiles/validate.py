@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, Final
 
+from bramley.mdm.plist import kind_of
+from bramley.model.systems import Offer, Span, without
 from bramley.profiles import variables
 from bramley.profiles.errors import BadProfile
 from bramley.profiles.rules import COMMON, TOP_LEVEL, TYPES, Finding, Key, Kind, PayloadType, Rule, Severity, System, Target
 from bramley.profiles.rules.finding import error, warning, within
-from bramley.profiles.rules.keys import Context, Payload, kind_of
+from bramley.profiles.rules.keys import Context, Payload
 from bramley.profiles.rules.structure import faults, payloads_of
-from bramley.profiles.rules.systems import Offer, Span, without
 
 _REFERENCE: Final = re.compile(r"\w*CertificateUUIDs?")
 """How Apple calls keys that name payloads: for types that the table lacks."""

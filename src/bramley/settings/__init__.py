@@ -4,6 +4,7 @@ from bramley.settings.loading import OTHER_VARIABLES, load
 from bramley.settings.tree import (
     SCEP,
     DeviceListen,
+    Enrollment,
     Explained,
     Identity,
     Limits,
@@ -20,6 +21,7 @@ __all__ = [
     "OTHER_VARIABLES",
     "SCEP",
     "DeviceListen",
+    "Enrollment",
     "Explained",
     "Identity",
     "Limits",

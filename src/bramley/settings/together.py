@@ -20,6 +20,7 @@ def check_together(settings: Settings) -> None:
     _check_webhook(settings)
     _check_approval(settings)
     _check_outside(settings)
+    _check_trust(settings)
 
 
 def _check_url(url: str) -> None:
@@ -84,6 +85,16 @@ def _check_outside(settings: Settings) -> None:
             "scep.outside_url goes neither with identity.source = pkcs12 nor with scep.approval = manual.",
             advice="An outside CA decides by itself what it issues.",
         )
+
+
+def _check_trust(settings: Settings) -> None:
+    if settings.enrollment.pin and (settings.proxy.addresses or not settings.listen.tls):
+        raise BadInput(
+            "enrollment.pin is set, and a proxy in front shows devices another certificate than this server's.",
+            advice="Pinned to a certificate that they never see, devices could not connect. Unset it.",
+        )
+    if settings.enrollment.anchors == "none" and settings.enrollment.pin:
+        raise BadInput("enrollment.pin goes with enrollment.anchors = root: what is pinned has to be trusted.")
 
 
 def _is_http(url: str) -> bool:

@@ -134,6 +134,18 @@ class Mdmcert:
 
 
 @dataclass(frozen=True, slots=True)
+class Enrollment:
+    """What the enrollment profile makes devices trust."""
+
+    anchors: str = _field(
+        "root",
+        "CA certificates in it: root, this installation's own; none, where a proxy in front shows a publicly trusted certificate",
+        choices=("root", "none"),
+    )
+    pin: bool = _field(False, "have devices take no server certificate but those of this installation's HTTPS CA for MDM")
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Device identities."""
 
@@ -240,6 +252,7 @@ class Settings:
     push: Push = field(default_factory=Push)
     apple: Apple = field(default_factory=Apple)
     mdmcert: Mdmcert = field(default_factory=Mdmcert)
+    enrollment: Enrollment = field(default_factory=Enrollment)
     identity: Identity = field(default_factory=Identity)
     revocation: Revocation = field(default_factory=Revocation)
     scep: SCEP = field(default_factory=SCEP)

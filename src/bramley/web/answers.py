@@ -16,6 +16,7 @@ from bramley.mdm import errors as mdm
 from bramley.operations import errors as operations
 from bramley.pki import errors as pki
 from bramley.pki.scep import errors as scep
+from bramley.profiles import errors as profiles
 from bramley.storage import errors as storage
 from bramley.web.asgi import Response, text
 from bramley.web.errors import TooLarge, TooMany
@@ -38,6 +39,7 @@ DEVICE_STATUSES: Final[Mapping[type[BramleyError], HTTPStatus]] = MappingProxyTy
         operations.NotFound: HTTPStatus.NOT_FOUND,
         operations.LinkUnusable: HTTPStatus.GONE,
         operations.NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+        profiles.CannotSign: HTTPStatus.SERVICE_UNAVAILABLE,
         # The device keeps what it had to say, and says it again.
         storage.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
         OutsideTrouble: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -69,6 +71,7 @@ OPERATOR_STATUSES: Final[Mapping[type[BramleyError], HTTPStatus]] = MappingProxy
         operations.NotFound: HTTPStatus.NOT_FOUND,
         operations.Conflict: HTTPStatus.CONFLICT,
         operations.NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+        profiles.CannotSign: HTTPStatus.SERVICE_UNAVAILABLE,
         storage.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
         OutsideTrouble: HTTPStatus.SERVICE_UNAVAILABLE,
     }

@@ -17,7 +17,7 @@ from bramley.errors import BramleyError
 from bramley.model.enrollments import IdentityRoute
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
-from bramley.operations import pushing
+from bramley.operations import pushing, signers
 from bramley.operations.live import Live
 from bramley.storage.protocols import Tx
 from bramley.web.asgi import Request, Response, text
@@ -85,6 +85,7 @@ class Observe:
             "push-certificate-expired": any(each.certificate.not_valid_after_utc < now for each in snapshot.pushes.values()),
             "push-certificate-unusable": bool(snapshot.unusable),
             "push-topic-paused": paused,
+            "profile-signer": signers.ends((snapshot.signer.certificate, *snapshot.signer.chain)) < now + signers.LOOK_AHEAD,
             "identity-pkcs12": self._live.installation.settings.identity.source == IdentityRoute.PKCS12,
             "scep-static-challenge": bool(self._live.installation.settings.scep.static_challenge),
         }

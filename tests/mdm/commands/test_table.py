@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from bramley.mdm.commands import TABLE, AccessRight, Finding, Key, Receiver, Rule, Severity, System, Target, read_answer
 from bramley.mdm.commands.checking import check, check_answer
-from bramley.mdm.commands.systems import Span, offer
+from bramley.model.systems import Span, offer
 
 from .kit import broken, dictionary_of
 

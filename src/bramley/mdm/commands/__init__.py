@@ -16,8 +16,8 @@ from bramley.mdm.commands.finding import BadCommand, Finding, Rule, Severity
 from bramley.mdm.commands.information import DeviceInformation, DeviceInformationAnswer, SecurityInfo
 from bramley.mdm.commands.profiles import InstallProfile, ListedProfile, ProfileList, ProfileListAnswer, RemoveProfile
 from bramley.mdm.commands.requests import Raw, Request, envelope, read_raw, require, shown
-from bramley.mdm.commands.systems import System, Target, target_of
 from bramley.mdm.commands.table import TABLE, AccessRight, Fill, Key, Kind, RequestType
+from bramley.model.systems import System, Target, target_of
 
 __all__ = [
     "ENVELOPE",

@@ -9,9 +9,9 @@ from re import fullmatch
 from typing import Any, Final
 
 from bramley.mdm.commands.finding import Finding, Rule, Severity, error, note, within
-from bramley.mdm.commands.systems import Span, System, Target
 from bramley.mdm.commands.table import Key, Kind, RequestType
-from bramley.mdm.commands.table.keys import kind_of
+from bramley.mdm.plist import kind_of
+from bramley.model.systems import Span, System, Target
 
 AROUND: Final = frozenset({"RequestType", "RequestRequiresNetworkTether"})
 """Keys that every command may have."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from bramley.mdm.commands.systems import Offer, System
 from bramley.mdm.commands.table import AccessRight, Key, RequestType
+from bramley.model.systems import Offer, System
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,12 +14,12 @@ from typing import Any, Final, NoReturn
 
 from cryptography import x509
 
+from bramley.mdm.plist import kind_of
 from bramley.pki import certificates, keys
 from bramley.pki.errors import PKIError
 from bramley.profiles.errors import BadProfile
 from bramley.profiles.rules import Kind, Rule
 from bramley.profiles.rules.finding import within
-from bramley.profiles.rules.keys import kind_of
 
 ReadFile = Callable[[str], bytes]
 """Gives the octets of a file that a description names. What it raises on purpose, `build` raises."""

@@ -10,13 +10,14 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from bramley.mdm.plist import Kind
+from bramley.model.systems import System, Target
 from bramley.profiles.rules.certificates import CERTIFICATE_TYPES
 from bramley.profiles.rules.envelope import COMMON, TOP_LEVEL
 from bramley.profiles.rules.finding import Finding, Rule, Severity
 from bramley.profiles.rules.identities import IDENTITY_TYPES
-from bramley.profiles.rules.keys import Key, Kind, PayloadType
+from bramley.profiles.rules.keys import Key, PayloadType
 from bramley.profiles.rules.mail import MAIL
-from bramley.profiles.rules.systems import System, Target
 from bramley.profiles.rules.vpn import VPN
 from bramley.profiles.rules.wifi import WIFI
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from bramley.profiles.rules.keys import Key, Kind, array, boolean, data, date, dictionary, integer, text
+from bramley.mdm.plist import Kind
+from bramley.profiles.rules.keys import Key, array, boolean, data, date, dictionary, integer, text
 
 _NAMES: Final = (text("PayloadIdentifier", required=True), text("PayloadUUID", required=True))
 _WORDS: Final = (text("PayloadDescription"), text("PayloadDisplayName"), text("PayloadOrganization"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from bramley.profiles.rules.systems import System
+from bramley.model.systems import System
 
 
 class Severity(StrEnum):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Final
 
+from bramley.mdm.plist import kind_of
 from bramley.pki.forms import Form, form_of
 from bramley.profiles.rules.finding import Finding, Rule, error
-from bramley.profiles.rules.keys import Payload, kind_of
+from bramley.profiles.rules.keys import Payload
 
 MDM: Final = "com.apple.mdm"
 

@@ -212,7 +212,8 @@ class SimulatedDevice:
         return messages.report(self.sender(channel.user), command_uuid, outcome.status, outcome.result), outcome.after
 
     def _knowledge(self) -> Knowledge:
-        identities = [] if self.identity is None else [self.identity.certificate]
+        held = [*([self.identity] if self.identity else []), *self.holdings.network.values()]
+        identities = [each.certificate for each in held]
         profiles = list(self.holdings.profiles.values())
         return Knowledge(
             self.device,

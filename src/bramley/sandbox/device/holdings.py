@@ -32,6 +32,8 @@ class Holdings:
         self._transport, self._clock, self._legacy_scep = transport, clock, legacy_scep
         self.identity: Identity | None = None
         self.profiles: dict[str, Profile] = {}
+        self.network: dict[str, Identity] = {}
+        """Identities that profiles besides the enrollment profile have brought, by the profile's identifier."""
         self._enrollment: str | None = None
         self._obtained: dict[tuple[str, str], Identity] = {}
 
@@ -56,7 +58,12 @@ class Holdings:
         return identifier == self._enrollment
 
     async def install(self, profile: Profile) -> None:
-        """Installs a profile, in place of the one of the same identifier; its anchors are trusted from now on."""
+        """Installs a profile, in place of the one of the same identifier; its anchors are trusted from now on.
+
+        One that is no enrollment profile may bring an identity, which it keeps for as long as it is there. Raises BadProfile
+        and IdentityRefused; then nothing has changed.
+        """
+        other = None
         if profile.mdm is not None:
             if self._enrollment is not None:
                 if not self.is_enrollment(profile.identifier):
@@ -64,18 +71,25 @@ class Holdings:
                 self.mdm.require_same_enrollment(profile.mdm)
             require_enrollment(profile)
             self._enrollment = profile.identifier
+        elif (settings := profile.scep or profile.pkcs12) is not None:
+            other = await self.take_identity(settings)
+        self.network.pop(profile.identifier, None)
+        if other is not None:
+            self.network[profile.identifier] = other
         self.profiles[profile.identifier] = profile
         await self._trust()
 
     async def remove(self, identifier: str) -> None:
-        """Removes a profile and the trust it brought. Raises KeyError where there is none."""
+        """Removes a profile, the trust it brought and its identity. Raises KeyError where there is none."""
         del self.profiles[identifier]
+        self.network.pop(identifier, None)
         await self._trust()
 
     async def forget(self) -> None:
         """Leaves nothing."""
         self.identity, self._enrollment = None, None
         self.profiles.clear()
+        self.network.clear()
         self._obtained.clear()
         await self._trust()
 

@@ -16,7 +16,7 @@ from bramley.mdm.answer import PLIST_TYPE, Answer
 from bramley.mdm.binding import AuthenticatedDevice, authenticate
 from bramley.mdm.errors import BadMessage, MDMError, NotOffered, Refusal, Refused
 from bramley.mdm.identity import VerifiedSigner, verify_signature, verify_tls
-from bramley.mdm.messages import Authenticate, CheckinMessage, parse_checkin
+from bramley.mdm.messages import CheckinMessage, parse_checkin
 from bramley.mdm.report import Report, parse_report
 from bramley.model.commands import PendingCommand
 from bramley.model.enrollments import Presented
@@ -63,8 +63,9 @@ class MDM:
             store = self.live.installation.store
             presented = await store.presented(signer.sha256, message.sender.user)
             now = self.live.installation.clock.now()
-            if presented is None and request.query and isinstance(message, Authenticate):
-                presented = await outside_identities.introduce(self.live, signer, request.query, now)
+            if presented is None and request.query:
+                check = partial(self._authenticate, signer, message=message, now=now)
+                presented = await outside_identities.introduce(self.live, signer, message, request.query, now, check)
             device = self._authenticate(signer, presented, message, now)
             self._note_sight(device, now)
             if device.has_ended:

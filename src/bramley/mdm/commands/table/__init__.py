@@ -13,10 +13,11 @@ from typing import Final
 from bramley.mdm.commands.table.acting import ACTIONS
 from bramley.mdm.commands.table.asking import QUERIES
 from bramley.mdm.commands.table.information import DEVICE_INFORMATION
-from bramley.mdm.commands.table.keys import AccessRight, Fill, Key, Kind, RequestType
+from bramley.mdm.commands.table.keys import AccessRight, Fill, Key, RequestType
 from bramley.mdm.commands.table.profiles import PROFILES
 from bramley.mdm.commands.table.settings import SETTINGS
 from bramley.mdm.commands.table.setup import SETUP
+from bramley.mdm.plist import Kind
 
 __all__ = ["TABLE", "AccessRight", "Fill", "Key", "Kind", "RequestType"]
 

@@ -1,4 +1,4 @@
-"""Apple's systems, and from and until when each of them has a key."""
+"""Apple's systems: from and until when each of them has something, and which of them a product runs."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Version = tuple[int, ...]
 
 
 class System(StrEnum):
-    """The operating systems that read profiles."""
+    """The operating systems that are managed."""
 
     IOS = "iOS"
     MACOS = "macOS"
@@ -26,7 +26,7 @@ class System(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A system that a profile is for, of a version or of any."""
+    """A system that something is for, or that a device runs, of a version or of any."""
 
     system: System
     version: Version = ()
@@ -112,3 +112,27 @@ def _version(text: str) -> Version:
 
 def _shown(version: Version) -> str:
     return ".".join(map(str, version))
+
+
+def systems(text: str) -> frozenset[System]:
+    """From the words of the tables: `iOS, tvOS`."""
+    return frozenset(System(name) for name in filter(None, text.split(", ")))
+
+
+_PRODUCTS: Final = (
+    (("iPhone", "iPad", "iPod"), System.IOS),
+    (("AppleTV",), System.TVOS),
+    (("Watch",), System.WATCHOS),
+    (("RealityDevice",), System.VISIONOS),
+    (("Mac", "iMac", "VirtualMac"), System.MACOS),
+)
+
+
+def target_of(product_name: str | None, os_version: str | None) -> Target | None:
+    """What a device of this ProductName runs (`iPad13,18`, `Mac14,2`); None for a product that is not known."""
+    for prefixes, system in _PRODUCTS:
+        if (product_name or "").startswith(prefixes):
+            parts = (os_version or "").split(".")
+            known = all(part.isascii() and part.isdigit() and len(part) < 5 for part in parts)
+            return Target(system, tuple(map(int, parts)) if known else ())
+    return None
