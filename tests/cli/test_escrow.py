@@ -9,17 +9,9 @@ from pathlib import Path
 import pytest
 
 from bramley.clock import SystemClock
-from bramley.model.enrollments import EnrollmentID
-from bramley.model.kinds import Kind
-from bramley.model.lineages import Policy, VersionState
-from bramley.model.recovery_keys import RecoveryKey
-from bramley.operations import records, vault
 from bramley.operations.installation import open_installation
-from bramley.pki import cms, keys, names
-from bramley.pki.ca import profiles
-from bramley.pki.ca.authority import self_signed
 from bramley.settings import Settings
-from bramley.storage.protocols import Tx
+from tests import recovery_keys
 from tests.cli.kit import UDID, Run
 
 SECRET = "AAAA-BBBB-CCCC-DDDD-EEEE-FFFF"
@@ -31,17 +23,7 @@ def told(data: Path) -> None:
 
     async def tell() -> None:
         here = await open_installation(Settings(data=data), SystemClock())
-        now, key = here.clock.now(), keys.generate(keys.KeyAlgorithm.RSA_2048)
-        certificate = self_signed(profiles.FILEVAULT_ESCROW, key, names.make("escrow"), now=now)
-
-        def put(tx: Tx) -> None:
-            lineage = records.lineage(tx, Kind.FILEVAULT_ESCROW, UDID, Policy(), now=now)
-            key_id = vault.keep(tx, here.sealer, key, Kind.FILEVAULT_ESCROW, now=now, actor="test")
-            version = records.record(tx, lineage, certificate, state=VersionState.ACTIVE, now=now, actor="test", key_id=key_id)
-            message = cms.encrypt(SECRET.encode(), recipients=[certificate])
-            tx.recovery_keys.add(RecoveryKey("1", EnrollmentID(UDID), version.id, message, now))
-
-        await here.store.run(put)
+        await recovery_keys.tell(here, UDID, SECRET)
         await here.store.close()
 
     asyncio.run(tell())

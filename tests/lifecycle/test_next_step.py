@@ -37,6 +37,7 @@ def test_every_state_of_every_kind_has_a_next_step(kind: Kind, state: VersionSta
     ("kind", "mover", "text"),
     [
         (Kind.DEVICE_IDENTITY, Mover.SERVER, "renews itself on 2027-05-26"),
+        (Kind.NETWORK_IDENTITY, Mover.SERVER, "renews itself on 2027-05-26"),
         (Kind.HTTPS, Mover.SERVER, "renews itself on 2027-05-26"),
         (Kind.PUSH, Mover.HUMAN, "in force; to be renewed from 2027-05-26"),
         (Kind.ROOT_CA, Mover.HUMAN, "to be replaced from 2027-05-26"),
@@ -54,6 +55,7 @@ def test_what_is_in_force_and_fresh(kind: Kind, mover: Mover, text: str, now: da
     ("kind", "mover", "text"),
     [
         (Kind.DEVICE_IDENTITY, Mover.DEVICE, "renewal is due since"),
+        (Kind.NETWORK_IDENTITY, Mover.DEVICE, "renewal is due since"),
         (Kind.PROFILE_SIGNER, Mover.SERVER, "due; replaced"),
         (Kind.PUSH, Mover.HUMAN, "due now. `bramley push request` begins"),
         (Kind.IDENTITY_CA, Mover.HUMAN, "roll over: it ends before what it issues would. `bramley identity ca rollover"),
@@ -70,6 +72,7 @@ def test_what_is_due(kind: Kind, mover: Mover, text: str, now: datetime) -> None
     ("kind", "mover", "text"),
     [
         (Kind.DEVICE_IDENTITY, Mover.HUMAN, "identity rescue"),
+        (Kind.NETWORK_IDENTITY, Mover.DEVICE, "waits for the device"),
         (Kind.HTTPS, Mover.SERVER, "next start"),
         (Kind.PUSH, Mover.HUMAN, "Renew, not Create"),
         (Kind.ROOT_CA, Mover.HUMAN, "replace it"),
@@ -99,9 +102,10 @@ def test_what_was_imported_is_a_persons_to_replace(
     assert (step.mover, words in step.text) == (mover, True)
 
 
-def test_a_superseded_identity_retires_after_its_grace(now: datetime) -> None:
+@pytest.mark.parametrize("kind", [Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY])
+def test_a_superseded_identity_retires_after_its_grace(kind: Kind, now: datetime) -> None:
     version = replace(_version(now, VersionState.SUPERSEDED), changed_at=now)
-    step = next_step(_lineage(Kind.DEVICE_IDENTITY, now), version, now, grace=GRACE)
+    step = next_step(_lineage(kind, now), version, now, grace=GRACE)
     assert (step.mover, step.text, step.at) == (Mover.SERVER, "superseded; retires on 2026-11-27", now + GRACE)
 
 

@@ -89,13 +89,19 @@ async def ca_states(live: Live) -> list[VersionState]:
     return [version.state for version in reversed(found)]
 
 
-async def identity(live: Live, key: EnrollmentKey, public: keys.PublicKey, state: VersionState = VersionState.ACTIVE) -> Version:
+async def identity(
+    live: Live,
+    key: EnrollmentKey,
+    public: keys.PublicKey,
+    state: VersionState = VersionState.ACTIVE,
+    kind: Kind = Kind.DEVICE_IDENTITY,
+) -> Version:
     """An identity put on record as issued by the CA in force."""
     held, now = live.current().authorities.identity, live.installation.clock.now()
     made = issue(held.authority, profiles.DEVICE_IDENTITY, public, subject=names.make(key), now=now, lifetime=YEAR)
 
     def put(tx: Tx) -> Version:
-        lineage = records.lineage(tx, Kind.DEVICE_IDENTITY, key, Policy(YEAR), now=now)
+        lineage = records.lineage(tx, kind, key, Policy(YEAR), now=now)
         return records.record(tx, lineage, made, state=state, now=now, actor="test", issuer=held.version)
 
     return await live.installation.store.run(put)
@@ -154,6 +160,7 @@ async def test_a_new_key_is_believed_before_it_issues_and_the_old_one_until_nobo
     assert [event.detail["stage"] for event in reversed(events)] == ["trusted", "used", "withdrawn"]
 
 
+@pytest.mark.parametrize("kind", [Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY])
 @pytest.mark.parametrize(
     ("state", "relies"),
     [
@@ -166,9 +173,9 @@ async def test_a_new_key_is_believed_before_it_issues_and_the_old_one_until_nobo
     ],
 )
 async def test_who_relies_on_the_old_ca(
-    live: Live, clock: SetClock, device_keys: Keys, state: VersionState, relies: bool
+    live: Live, clock: SetClock, device_keys: Keys, state: VersionState, relies: bool, kind: Kind
 ) -> None:
-    await identity(live, EnrollmentKey("a"), device_keys[0].public_key(), state)
+    await identity(live, EnrollmentKey("a"), device_keys[0].public_key(), state, kind)
     await begin(live)
     await until_used(live, clock)
     clock.moment += PACE.linger

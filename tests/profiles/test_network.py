@@ -20,10 +20,11 @@ from bramley.pki import certificates, keys
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import self_signed
 from bramley.pki.names import make
-from bramley.profiles import network, network_profile
+from bramley.profiles import network_profile
 from bramley.profiles.errors import MissingVariable
-from bramley.profiles.network import BadTemplate, Template
+from bramley.profiles.network import LARGEST, BadTemplate, Template
 from bramley.profiles.network_profile import UPN, Order
+from bramley.profiles.network_reading import read
 
 DEVICE = {"device.serial": "C02XG0FDJGH5", "device.name": "Ann's Mac", "enrollment.key": "KEY"}
 LEAST = 'name = "wifi"\nuse = "wifi"\nsubject = [["CN", "{{ device.serial }}"]]\n'
@@ -76,7 +77,7 @@ def made(template: Template, values: Mapping[str, str] = DEVICE, **changed: Any)
 
 
 def test_the_least_that_there_can_be() -> None:
-    template = network.read(LEAST.encode())
+    template = read(LEAST.encode())
     network_profile.check(template)
     assert (template.name, template.use, template.issuer) == ("wifi", NetworkUse.WIFI, NetworkIssuer.BRAMLEY)
     assert (template.key_size, template.lifetime) == (2048, timedelta(days=365))
@@ -98,9 +99,7 @@ def test_the_least_that_there_can_be() -> None:
 
 def test_further_payloads_use_the_identity_and_stay_the_same_while_it_changes(ca: x509.Certificate) -> None:
     anchor = certificates.der(ca)
-    template = network.read(
-        WIFI.replace("ANCHOR", b64encode(anchor[:60]).decode() + " " + b64encode(anchor[60:]).decode()).encode()
-    )
+    template = read(WIFI.replace("ANCHOR", b64encode(anchor[:60]).decode() + " " + b64encode(anchor[60:]).decode()).encode())
     network_profile.check(template)
     first, second = made(template), made(template, identity_id="2")
     assert first["PayloadIdentifier"] == "bramley.network.wifi"
@@ -124,21 +123,21 @@ def test_further_payloads_use_the_identity_and_stay_the_same_while_it_changes(ca
 
 
 def test_alternative_names_as_others_read_them() -> None:
-    names = network_profile.names(network.read(WIFI.partition("[[payloads]]")[0].encode()), DEVICE)
+    names = network_profile.names(read(WIFI.partition("[[payloads]]")[0].encode()), DEVICE)
     key = keys.generate(keys.KeyAlgorithm.P_256)
     certificate = self_signed(profiles.DEVICE_IDENTITY, key, names.subject, sans=names.sans, now=datetime.now().astimezone())
-    read = asn1.Certificate.load(certificates.der(certificate)).subject_alt_name_value
-    assert [(name.name, name.native) for name in read] == [
+    told = asn1.Certificate.load(certificates.der(certificate)).subject_alt_name_value
+    assert [(name.name, name.native) for name in told] == [
         ("rfc822_name", "C02XG0FDJGH5@orchard.example"),
         ("dns_name", "C02XG0FDJGH5.orchard.example"),
         ("uniform_resource_identifier", "urn:device:C02XG0FDJGH5"),
         ("other_name", {"type_id": UPN, "value": "C02XG0FDJGH5@orchard.example"}),
     ]
-    assert read[3].chosen["value"].parsed.__class__.__name__ == "UTF8String"
+    assert told[3].chosen["value"].parsed.__class__.__name__ == "UTF8String"
 
 
 def test_an_outside_ca(ca: x509.Certificate) -> None:
-    template = network.read(outside(ca, ca_fingerprint=hashlib.sha1(certificates.der(ca)).hexdigest()).encode())
+    template = read(outside(ca, ca_fingerprint=hashlib.sha1(certificates.der(ca)).hexdigest()).encode())
     network_profile.check(template)
     assert template.outside is not None
     assert (template.issuer, template.lifetime) == (NetworkIssuer.OUTSIDE, None)
@@ -150,7 +149,7 @@ def test_an_outside_ca(ca: x509.Certificate) -> None:
 
 @pytest.mark.parametrize("value", ["Ann, O=Admins", "Ann+OU=x", 'Ann"\\', "CN=root", "Äpfel", "{{ device.serial }}"])
 def test_what_a_device_calls_itself_is_a_value_and_nothing_else(value: str) -> None:
-    template = network.read(LEAST.replace("serial", "name").encode())
+    template = read(LEAST.replace("serial", "name").encode())
     subject = network_profile.names(template, {"device.name": value}).subject
     assert [(each.oid.dotted_string, each.value) for each in subject] == [("2.5.4.3", value)]
     ((rdn,),) = made(template, {"device.name": value})["PayloadContent"][0]["PayloadContent"]["Subject"]
@@ -181,7 +180,7 @@ def test_what_a_device_calls_itself_is_a_value_and_nothing_else(value: str) -> N
 )
 def test_a_value_that_fits_no_such_name_is_refused(kind: str, value: str) -> None:
     text = LEAST.replace("serial", "name") if kind == "CN" else LEAST + f'[san]\n{kind} = "{{{{ device.name }}}}"\n'
-    template = network.read(text.encode())
+    template = read(text.encode())
     for make_it in (network_profile.names, lambda t, v: network_profile.profile(t, order(), v)):
         with pytest.raises(BadTemplate, match=kind):
             make_it(template, {"device.serial": "C02", "device.name": value})
@@ -190,7 +189,7 @@ def test_a_value_that_fits_no_such_name_is_refused(kind: str, value: str) -> Non
 @pytest.mark.parametrize("value", [None, ""])
 def test_a_value_that_the_device_has_not_is_refused(value: str | None) -> None:
     with pytest.raises(MissingVariable, match=r"device\.serial"):
-        network_profile.names(network.read(LEAST.encode()), {"device.serial": value})
+        network_profile.names(read(LEAST.encode()), {"device.serial": value})
 
 
 PAYLOAD = LEAST + '[[payloads]]\nPayloadType = "com.apple.wifi.managed"\n'
@@ -238,14 +237,14 @@ BAD = [
     ("name = ", ""),
     (b"\xff", ""),
     ("a = " + "[" * 5000, ""),
-    ("#" * (network.LARGEST + 1), ""),
+    ("#" * (LARGEST + 1), ""),
 ]
 
 
 @pytest.mark.parametrize(("text", "key"), BAD)
 def test_what_is_wrong_is_refused_by_its_key(text: str | bytes, key: str) -> None:
     with pytest.raises(BadTemplate) as refused:
-        network_profile.check(network.read(text if isinstance(text, bytes) else text.encode()))
+        network_profile.check(read(text if isinstance(text, bytes) else text.encode()))
     assert refused.value.key == key
     assert refused.value.message.startswith(f"{key}: " if key else "Expected ")
     assert len(refused.value.message) < 500
@@ -269,12 +268,12 @@ def test_what_is_wrong_is_refused_by_its_key(text: str | bytes, key: str) -> Non
 )
 def test_what_is_wrong_with_an_outside_ca(ca: x509.Certificate, changed: dict[str, str], key: str) -> None:
     with pytest.raises(BadTemplate) as refused:
-        network.read(outside(ca, **changed).encode())
+        read(outside(ca, **changed).encode())
     assert refused.value.key == key
     assert "s3cret" not in refused.value.message
 
 
 def test_an_outside_ca_decides_how_long_a_certificate_lasts(ca: x509.Certificate) -> None:
     with pytest.raises(BadTemplate) as refused:
-        network.read(("lifetime_days = 30\n" + outside(ca)).encode())
+        read(("lifetime_days = 30\n" + outside(ca)).encode())
     assert refused.value.key == "lifetime_days"

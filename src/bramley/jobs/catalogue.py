@@ -26,7 +26,8 @@ from bramley.operations.crl_due import PUBLISH_CRLS
 from bramley.operations.escrow import ESCROW_ANSWERED, ESCROW_INSTALLED
 from bramley.operations.live import Live
 from bramley.operations.network.sending import NETWORK_ANSWERED
-from bramley.operations.profiles.delivery import PROFILE_ANSWERED, PROFILES_LISTED
+from bramley.operations.profiles.checking import CHECK_PROFILES, PROFILES_LISTED
+from bramley.operations.profiles.delivery import PROFILE_ANSWERED
 from bramley.operations.profiles.keeping import FAN_OUT
 from bramley.operations.push.trial import TRIAL
 from bramley.operations.quarantine import QUARANTINE_ANSWERED
@@ -62,6 +63,7 @@ def runner(live: Live, sender: Sender) -> Runner:
             FAN_OUT: profiles.changed,
             PROFILE_ANSWERED: profiles.answered,
             PROFILES_LISTED: profiles.listed,
+            CHECK_PROFILES: profiles.check_again,
             ESCROW_INSTALLED: escrow.installed,
             ESCROW_ANSWERED: escrow.answered,
             housekeeping.OWN_CERTIFICATES: upkeep.own_certificates,

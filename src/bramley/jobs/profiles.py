@@ -13,7 +13,7 @@ from bramley.model.enrollments import EnrollmentID, EnrollmentKey
 from bramley.model.jobs import DONE, Job, Outcome
 from bramley.model.profiles import ProfileID, TargetKind
 from bramley.operations.live import Live
-from bramley.operations.profiles import delivery
+from bramley.operations.profiles import checking, delivery
 from bramley.storage.protocols import Tx
 
 _ACTOR: Final = "job:profiles"
@@ -55,6 +55,18 @@ class Profiles:
                     delivery.settle(tx, command, now=now)
 
         await self._live.installation.store.run(settle)
+        return [DONE] * len(jobs)
+
+    async def check_again(self, jobs: Sequence[Job]) -> Sequence[Outcome]:
+        """Asks devices which of their profiles they still have."""
+        here = self._live.installation
+
+        def ask(tx: Tx) -> None:
+            for job in jobs:
+                key = EnrollmentKey(job.args["enrollment_key"])
+                checking.check_again(tx, here.sealer, key, now=here.clock.now(), actor=_ACTOR)
+
+        await here.store.run(ask)
         return [DONE] * len(jobs)
 
     async def listed(self, jobs: Sequence[Job]) -> Sequence[Outcome]:

@@ -31,8 +31,11 @@ from bramley.storage.protocols import Tx
 ADVANCE: Final = "advance-plans"
 """The job that takes the steps that are due."""
 
+_RELIANT: Final = frozenset({Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY})
+"""What a CA is kept for: whoever checks a network identity wants to know of it, by CRL and OCSP, as long as it lives."""
+
 _RELYING: Final = states.LIVE | {S.SUSPENDED}
-"""States of a device identity that needs its CA: a suspended one may be reinstated."""
+"""States of an identity that needs its CA: a suspended one may be reinstated."""
 
 
 class Mode(StrEnum):
@@ -158,7 +161,7 @@ def _superseded(tx: Tx, plan: Plan) -> list[Version]:
 
 
 async def _needing(installation: Installation, plan: Plan) -> int:
-    """How many device identities rely on the CAs that are to be withdrawn. Of interest only once they issue no more.
+    """How many identities rely on the CAs that are to be withdrawn. Of interest only once they issue no more.
 
     One that has expired still does, for as long as it may fetch its renewal. Their number only falls from then on, so it is
     counted before the step is taken, without holding up who writes.
@@ -169,7 +172,7 @@ async def _needing(installation: Installation, plan: Plan) -> int:
 
     def count(tx: Tx) -> int:
         withdrawn = _relied_on(tx, plan)
-        return tx.lineages.count_issued(Kind.DEVICE_IDENTITY, issuers=withdrawn, states=_RELYING, ending_from=useful)
+        return tx.lineages.count_issued(_RELIANT, issuers=withdrawn, states=_RELYING, ending_from=useful)
 
     return await installation.store.read(count)
 

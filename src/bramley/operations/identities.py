@@ -13,6 +13,7 @@ from bramley.mdm.binding import AuthenticatedDevice
 from bramley.mdm.commands import InstallProfile
 from bramley.mdm.connect import RENEWAL_ANSWERED
 from bramley.mdm.records import end as check_out
+from bramley.mdm.records import retire_identities
 from bramley.mdm.token_update import leave_delivery, leave_push
 from bramley.model.commands import Command
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState, IdentityRoute, Purpose
@@ -162,6 +163,7 @@ def _usual_reason(enrollment: Enrollment, version: Version) -> RevocationReason:
 def end(tx: Tx, enrollment: Enrollment, *, now: datetime, actor: str) -> None:
     """Ends an enrollment and its channels: nothing is sent any more, and its place is free."""
     cancelled = check_out(tx, enrollment, now)
+    retire_identities(tx, enrollment.key, now)
     tx.events.append(Event(now, EventKind.ENROLLMENT_CHECKED_OUT, actor, enrollment.key, detail={"cancelled": cancelled}))
 
 

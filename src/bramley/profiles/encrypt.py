@@ -47,7 +47,7 @@ def require_recipient(certificate: x509.Certificate) -> None:
     if not isinstance(certificate.public_key(), rsa.RSAPublicKey):
         raise NoRecipient(
             f"Nothing can be encrypted to the certificate {certificates.sha256(certificate)}: its key is not RSA.",
-            advice="Give the device an RSA certificate to encrypt to besides (kind profile-recipient).",
+            advice="`bramley identity renew` has a device get an identity with an RSA key.",
         )
     usage = certificates.extension(certificate, x509.KeyUsage)
     if usage is not None and not usage.key_encipherment:

@@ -96,9 +96,9 @@ class Lineages(Protocol):
         ...
 
     def count_issued(
-        self, kind: Kind, *, issuers: Collection[VersionID], states: Collection[VersionState], ending_from: datetime
+        self, kinds: Collection[Kind], *, issuers: Collection[VersionID], states: Collection[VersionState], ending_from: datetime
     ) -> int:
-        """How many of a kind these issuers have issued that stand in one of the states, and end at the moment or later."""
+        """How many of these kinds the issuers have issued that stand in one of the states, and end at the moment or later."""
         ...
 
     def ending_before(self, kind: Kind, moment: datetime, limit: int) -> Sequence[CertificateRow]:

@@ -26,6 +26,12 @@ subject = [["O", "Orchard, Inc."], ["CN", "{{ enrollment.key }}"]]
 lifetime_days = 30
 """
 
+_STATUSES = {
+    CommandState.ACKNOWLEDGED: "Acknowledged",
+    CommandState.ERROR: "Error",
+    CommandState.COMMAND_FORMAT_ERROR: "CommandFormatError",
+}
+
 
 async def put(live: Live, text: str = WIFI) -> None:
     await templates.put(live.installation, text.encode(), actor="test")
@@ -75,12 +81,12 @@ async def fetch(live: Live, key: keys.PrivateKey, command: Command) -> None:
     await answer(live, command)
 
 
-async def answer(live: Live, command: Command, state: CommandState = CommandState.ACKNOWLEDGED, report: bytes = b"") -> None:
+async def answer(live: Live, command: Command, state: CommandState = CommandState.ACKNOWLEDGED, **keys: Any) -> None:
     """The device's report comes, and is dealt with."""
     now = live.installation.clock.now()
 
     def act(tx: Tx) -> None:
-        said = report or plistlib.dumps({"Status": state.value, "UDID": UDID, "CommandUUID": command.uuid})
+        said = plistlib.dumps({"Status": _STATUSES[state], "UDID": UDID, "CommandUUID": command.uuid, **keys})
         answered = tx.commands.answer(command.enrollment_key, command.uuid, state, said, now)
         if answered is not None:
             settling.answered(tx, answered, now=now, actor="job:test")

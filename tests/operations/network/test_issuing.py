@@ -16,17 +16,19 @@ from bramley.model.enrollments import EnrollmentKey, EnrollmentState
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
-from bramley.operations import issuers, issuing, scep
+from bramley.operations import issuers, issuing, scep_ra
 from bramley.operations.live import Live
 from bramley.operations.network import ending, sending
+from bramley.operations.ocsp import OCSP
 from bramley.operations.revocation import current
+from bramley.operations.scep import respond
 from bramley.pki import certificates, csr, keys, names
 from bramley.pki.scep import enrollment
 from bramley.pki.scep.errors import Refused
 from bramley.storage.protocols import Tx
-from tests.conftest import SetClock
+from tests.conftest import NOW, SetClock
 from tests.operations.conftest import ask, challenge_for, enrolled
-from tests.operations.scep_kit import with_scep
+from tests.operations.scep_kit import Client, with_scep
 
 from .kit import OTHER, UDID, WIFI, assignment, challenge_in, change, fetch, put, send, versions
 
@@ -139,7 +141,7 @@ async def test_the_same_message_again_gets_the_same_certificate(
     sent = enrollment.request(request, signer=who, ca=ca, ra=None, now=clock.now())
 
     async def answered() -> x509.Certificate:
-        return enrollment.accept((await scep.respond(live, sent.message)).message, sent, now=clock.now())[0]
+        return enrollment.accept((await respond(live, sent.message)).message, sent, now=clock.now())[0]
 
     assert await answered() == await answered()
     assert len(await versions(live, device)) == 1
@@ -223,7 +225,7 @@ async def test_a_right_that_has_gone_gets_nothing(
 
 
 @pytest.mark.parametrize(
-    "settings",
+    "scep",
     [
         {"webhook_url": "https://127.0.0.1:9/nobody", "webhook_secret": "s"},
         {"static_challenge": "open sesame"},
@@ -232,10 +234,13 @@ async def test_a_right_that_has_gone_gets_nothing(
     ],
 )
 async def test_other_ways_to_an_identity_are_not_asked(
-    live: Live, device: EnrollmentKey, device_keys: Keys, settings: dict[str, str]
+    live: Live, device: EnrollmentKey, device_keys: Keys, scep: dict[str, str]
 ) -> None:
-    command = await send(live)
-    certificate = await ask(await with_scep(live, **settings), device_keys[1], challenge_in(live, command))
+    command, served = await send(live), await with_scep(live, **scep)
+    held, now = served.current().authorities, live.installation.clock.now()
+    await live.installation.store.run(lambda tx: scep_ra.ensure(tx, served.installation, held, now=now, actor="test"))
+    certificate = await Client.make(await Live.start(served.installation), device_keys[1], challenge_in(live, command)).send()
+    assert isinstance(certificate, x509.Certificate)
     assert not await bound(live, certificate)
 
 
@@ -247,17 +252,31 @@ async def test_one_that_is_revoked_is_told_of_by_crl_and_ocsp(
     for key in device_keys[1:]:
         await fetch(live, key, await send(live))
     first, second = await versions(live, device)
-    await ending.revoke(live.installation, first.serial or "", reason="leaked", actor="test")
-    issuer = await live.installation.store.read(lambda tx: issuers.of_version(tx, first.issuer_version or second.id))
+    installation, held = live.installation, live.current().authorities
+    await ending.revoke(installation, first.serial or "", reason="leaked", actor="test")
+    issuer = await installation.store.read(lambda tx: issuers.of_version(tx, first.issuer_version or second.id))
     assert issuer is not None
-    crl = await current(live.installation, issuer, actor="test")
-    (tmp_path / "crl.der").write_bytes(crl.der)
-    told = subprocess.run(
-        ["openssl", "crl", "-inform", "DER", "-in", tmp_path / "crl.der", "-noout", "-text"],
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert f"{int(first.serial or '0', 16):X}" in told
-    assert f"{int(second.serial or '0', 16):X}" not in told
+    (tmp_path / "crl.der").write_bytes((await current(installation, issuer, actor="test")).der)
+    for name, certificate in (("root", held.root.certificate), ("ca", held.identity.authority.certificate)):
+        (tmp_path / f"{name}.pem").write_bytes(certificates.pem(certificate))
+    responder = OCSP(installation)
+    found = []
+    for version in (first, second):
+        (tmp_path / "leaf.der").write_bytes(version.certificate or b"")
+        crl = _openssl(tmp_path, f"verify {AT} -CAfile root.pem -untrusted ca.pem -CRLfile crl.der -crl_check leaf.der")
+        _openssl(tmp_path, "ocsp -issuer ca.pem -cert leaf.der -no_nonce -reqout request.der")
+        (tmp_path / "response.der").write_bytes((await responder.answer((tmp_path / "request.der").read_bytes())).message)
+        told = _openssl(tmp_path, f"ocsp {AT} -issuer ca.pem -cert leaf.der -no_nonce {TRUST} -respin response.der")
+        found.append(("certificate revoked" in crl, "\nrevoked\n" in told, "\ngood\n" in told))
+        assert "Response verify OK" in told
+    assert found == [(True, True, False), (False, False, True)]
     assert (await assignment(live, device)).look_at is not None, "the one in force is renewed all the same"
+
+
+AT = f"-attime {int(NOW.timestamp())}"
+TRUST = "-CAfile root.pem -verify_other ca.pem"
+
+
+def _openssl(folder: Path, arguments: str) -> str:
+    done = subprocess.run(["openssl", *arguments.split()], cwd=folder, capture_output=True, text=True, check=False)
+    return done.stdout + done.stderr

@@ -14,6 +14,7 @@ from bramley.model.kinds import Kind
 from bramley.operations import devices, records
 from bramley.pki import certificates
 from bramley.storage.protocols import Tx
+from tests import recovery_keys
 from tests.web.world import Device, World
 
 API = "/api/v1"
@@ -348,6 +349,13 @@ async def test_the_schema_describes_every_route_and_is_open_to_all(world: World)
             "devices/{device}/identity/resume",
             "devices/{device}/quarantine",
             "devices/{device}/release",
+            "devices/{device}/escrow/enable",
+            "devices/{device}/escrow/fetch",
+            "devices/{device}/escrow/rotate",
+            "devices/{device}/escrow/reveal",
+            "escrow",
+            "network/templates",
+            "network/assignments",
             "identities",
             "identities/rescue",
             "push",
@@ -438,6 +446,33 @@ async def test_a_device_is_quarantined_erased_and_released(world: World, device:
     gone = await post(world, path, {"reason": "sold", "now": True}, 200)
     assert (gone["device"]["state"], len(gone["revoked"])) == ("checked-out", 1)
     assert (await device.report("Idle")).status_code == 400
+
+
+async def test_recovery_keys_are_asked_for_rotated_and_told_with_a_reason_alone(world: World, device: Device) -> None:
+    await device.enroll()
+    path, secret = f"/devices/{device.udid}/escrow", "AAAA-BBBB-CCCC-DDDD-EEEE-FFFF"
+    assert await get(world, "/escrow") == []
+    await post(world, f"{path}/fetch", None, 409)
+    enabled = await post(world, f"{path}/enable", None, 202)
+    handed = plistlib.loads((await device.report("Idle")).content)
+    assert (handed["CommandUUID"], handed["Command"]["RequestType"]) == (enabled["uuid"], "InstallProfile")
+    await post(world, f"{path}/reveal", {"reason": "ticket 4711"}, 404)
+
+    await recovery_keys.tell(world.installation, device.udid, secret)
+    asked = await post(world, f"{path}/fetch", None, 202)
+    rotated = await post(world, f"{path}/rotate", None, 202)
+    assert (asked["request_type"], rotated["request_type"]) == ("SecurityInfo", "RotateFileVaultKey")
+    for body in ({}, {"reason": ""}, {"reason": "a\nb"}, {"reason": "ticket", "why": "x"}):
+        await post(world, f"{path}/reveal", body, 400)
+    assert await world.events(EventKind.RECOVERY_KEY_READ) == []
+    told = await world.http.post(f"{API}{path}/reveal", json={"reason": "ticket 4711"}, headers=world.as_admin)
+    assert [each["recovery_key"] for each in told.json()] == [secret]
+    assert told.headers["cache-control"] == "no-store"
+    (event,) = await world.events(EventKind.RECOVERY_KEY_READ)
+    assert (event.actor, event.detail["reason"]) == ("admin:first", "ticket 4711")
+    assert [each["device_id"] for each in await get(world, "/escrow")] == [device.udid]
+    for elsewhere in ("/escrow", "/events?limit=1000", f"/devices/{device.udid}", f"/devices/{device.udid}/commands"):
+        assert secret not in str(await get(world, elsewhere))
 
 
 async def test_identities_are_listed_with_their_renewals_and_the_way_back(world: World, device: Device) -> None:

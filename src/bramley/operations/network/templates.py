@@ -10,8 +10,9 @@ from bramley.model.networks import NetworkTemplate
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.installation import Installation
 from bramley.pki.keystore import Place, Sealer
-from bramley.profiles import network, network_profile
+from bramley.profiles import network_profile
 from bramley.profiles.network import Template
+from bramley.profiles.network_reading import read
 from bramley.storage.protocols import Tx
 
 
@@ -31,7 +32,7 @@ async def put(installation: Installation, data: bytes, *, actor: str) -> Kept:
     Raises BadTemplate, which names the key.
     """
     now = installation.clock.now()
-    template = network.read(data)
+    template = read(data)
     network_profile.check(template)
 
     def act(tx: Tx) -> Kept:
@@ -96,7 +97,7 @@ def _kept(tx: Tx, sealer: Sealer, found: NetworkTemplate) -> Kept:
 
 
 def _read(sealer: Sealer, found: NetworkTemplate) -> Template:
-    return network.read(sealer.open(found.content, _place(found.name)))
+    return read(sealer.open(found.content, _place(found.name)))
 
 
 def _place(name: str) -> Place:

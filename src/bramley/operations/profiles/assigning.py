@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bramley.mdm.commands import ProfileList
-from bramley.mdm.token_update import leave_delivery, leave_push
+from bramley.mdm.token_update import leave_delivery
 from bramley.model.commands import Command
 from bramley.model.enrollments import Enrollment, EnrollmentID
 from bramley.model.events import Event, EventKind
@@ -16,8 +15,8 @@ from bramley.model.profiles import Assignment, Installation, StoredProfile, Targ
 from bramley.operations import commands, devices
 from bramley.operations.errors import Conflict, Invalid
 from bramley.operations.installation import Installation as Here
-from bramley.operations.profiles import keeping
-from bramley.operations.profiles.delivery import PROFILES_LISTED
+from bramley.operations.profiles import checking, keeping
+from bramley.operations.profiles.checking import PROFILES_LISTED
 from bramley.storage.protocols import Tx
 
 _TAG: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
@@ -100,9 +99,7 @@ async def check(here: Here, device: str, *, actor: str) -> Command:
         enrollment = _device(tx, device)
         for earlier in commands.pending_of(tx, enrollment.key, PROFILES_LISTED):
             tx.commands.withdraw(enrollment.key, earlier.uuid, now)
-        asked = commands.queue(tx, here.sealer, enrollment, ProfileList(), actor=actor, now=now, job_on_answer=PROFILES_LISTED)
-        leave_push(tx, enrollment.key, now)
-        return asked
+        return checking.ask(tx, here.sealer, enrollment, now=now, actor=actor)
 
     return await here.store.run(act)
 

@@ -24,7 +24,7 @@ from bramley.operations import commands, records
 from bramley.operations.identity_standing import in_words
 from bramley.operations.installation import Installation as Here
 from bramley.operations.live import Live
-from bramley.operations.profiles import making
+from bramley.operations.profiles import checking, making
 from bramley.operations.profiles.keeping import content_place
 from bramley.operations.profiles.making import Recipe
 from bramley.pki import certificates
@@ -32,9 +32,6 @@ from bramley.storage.protocols import Tx
 
 PROFILE_ANSWERED: Final = "profile-answered"
 """The job that the answer to a profile's InstallProfile or RemoveProfile releases."""
-
-PROFILES_LISTED: Final = "profiles-listed"
-"""The job that the answer to ProfileList releases."""
 
 LONGEST_PROBLEM: Final = 2000
 
@@ -99,6 +96,7 @@ def settle(tx: Tx, command: Command, *, now: datetime) -> None:
             tx.profiles.forget(found.enrollment_key, found.profile_id)
             return
         tx.profiles.put(replace(found, state=InstallState.INSTALLED, changed_at=now, command_uuid=None, attempts=0, problem=""))
+        checking.leave(tx, found.enrollment_key, now)
         return
     words = in_words(parse_report(command.answer).error_chain) if command.answer else ""
     problem = f"{command.state}{words}"

@@ -144,15 +144,15 @@ class SQLLineages:
         return {state: found.get(state, 0) for state in VersionState}
 
     def count_issued(
-        self, kind: Kind, *, issuers: Collection[VersionID], states: Collection[VersionState], ending_from: datetime
+        self, kinds: Collection[Kind], *, issuers: Collection[VersionID], states: Collection[VersionState], ending_from: datetime
     ) -> int:
-        # All that they have issued is one range of an index, and the other kinds are few: asked for the kind alone, the
+        # All that they have issued is one range of an index, and the other kinds are few: asked for the kinds alone, the
         # database would look up the lineage of each.
         counted, late_enough = sa.select(sa.func.count()).select_from(VERSIONS), VERSIONS.c.not_after >= ending_from
         everything = counted.where(VERSIONS.c.issuer_version.in_(issuers), VERSIONS.c.state.in_(states), late_enough)
         others = (
             counted.join(LINEAGES, LINEAGES.c.id == VERSIONS.c.lineage_id)
-            .where(LINEAGES.c.kind.in_([each for each in Kind if each is not kind]), late_enough)
+            .where(LINEAGES.c.kind.in_([each for each in Kind if each not in kinds]), late_enough)
             .where(_unindexed(VERSIONS.c.issuer_version).in_(issuers))
             .where(_unindexed(VERSIONS.c.state).in_([state.value for state in states]))
         )
