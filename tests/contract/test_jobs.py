@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from bramley.model.jobs import Job, JobState
-from bramley.storage.protocols import Store
+from bramley.storage.protocols import Store, Tx
 from tests.conftest import NOW
 
 from .kit import DAY, SECOND, Open, id_of, job, store_all
@@ -58,6 +59,29 @@ async def test_the_same_work_waits_once(store: Store) -> None:
     assert len(running) == 4
     await store_all(store, job(dedup_key="push:1"))
     assert len(await claim(store)) == 1, "what came while it ran is done again"
+
+
+async def test_what_is_ready_is_not_claimed_while_the_same_work_is_being_added(open_again: Open) -> None:
+    store, runner = await open_again(), await open_again()
+    await store_all(store, job(dedup_key="push:1"))
+    added, claimed = threading.Event(), threading.Event()
+
+    def add(tx: Tx) -> None:
+        tx.notes.set("what it is about", "told")
+        tx.jobs.add(job(dedup_key="push:1"))
+        added.set()
+        claimed.wait(0.5)  # where only one writes at a time, the claim waits instead
+
+    adding = asyncio.create_task(store.run(add))
+    await asyncio.to_thread(added.wait)
+    found: list[Job] = []
+    while not found:
+        found = await claim(runner)
+        seen = await runner.read(lambda tx: tx.notes.get("what it is about"))
+        claimed.set()
+    assert seen == "told"
+    assert len(found) == 1
+    await adding
 
 
 async def test_a_finished_job_is_done_for_good(store: Store) -> None:

@@ -20,7 +20,9 @@ RUNNING = JOBS.c.state == schema.literal(JobState.RUNNING)
 # the condition of the index jobs_ended, literally
 ENDED = JOBS.c.state.in_([schema.literal(JobState.DONE), schema.literal(JobState.FAILED)])
 
-ADD = insert(JOBS).on_conflict_do_nothing(index_elements=[JOBS.c.dedup_key], index_where=READY)
+ADD = insert(JOBS).on_conflict_do_nothing(index_elements=[JOBS.c.dedup_key], index_where=READY).returning(JOBS.c.id)
+# shared by all who add the same work, and skipped by whoever claims
+HOLD = sa.select(JOBS.c.id).where(READY, JOBS.c.dedup_key == sa.bindparam("key")).with_for_update(read=True)
 DUE = sa.or_(
     sa.and_(READY, JOBS.c.run_at <= sa.bindparam("now", type_=UTCTime)),
     sa.and_(RUNNING, JOBS.c.lease_until <= sa.bindparam("now", type_=UTCTime)),
@@ -58,7 +60,12 @@ class SQLJobs:
         self._connection = connection
 
     def add(self, job: Job) -> None:
-        self._connection.execute(ADD, values_of(job, without=("id",)))
+        """A job of the same `dedup_key` that is ready will do instead: it is not claimed before this transaction ends.
+
+        Without that it could be done before others see what it was added for, and that would wait for ever.
+        """
+        if self._connection.execute(ADD, values_of(job, without=("id",))).first() is None:
+            self._connection.execute(HOLD, {"key": job.dedup_key})
 
     def claim(self, owner: str, now: datetime, lease: timedelta, limit: int) -> Sequence[Job]:
         given = {"now": now, "most": limit, "claimant": owner, "until": now + lease}
