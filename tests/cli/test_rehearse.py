@@ -22,12 +22,9 @@ from bramley.model.push import Route
 from bramley.operations.installation import Installation, open_installation
 from bramley.pki import certificates, keys, pkcs12
 from bramley.rehearsal.identity_years import performance
-from bramley.rehearsal.identity_years.outcome import FleetOutcome as YearsFleet
 from bramley.rehearsal.identity_years.outcome import Outcome as YearsOutcome
 from bramley.rehearsal.identity_years.plan import Plan as YearsPlan
-from bramley.rehearsal.identity_years.plan import Role
 from bramley.rehearsal.identity_years.story import Audience as YearsAudience
-from bramley.rehearsal.identity_years.thief import Why
 from bramley.rehearsal.push_cycle.outcome import Blunder, FleetOutcome, Mistake, Outcome
 from bramley.rehearsal.push_cycle.parts import Said
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
@@ -35,6 +32,8 @@ from bramley.sandbox.clock import ShiftedClock
 from bramley.sandbox.kept_files import key_pem
 from bramley.settings import Settings
 from tests.cli.kit import Run
+from tests.rehearsal.identity_years.test_outcome import FLEET as LIVED
+from tests.rehearsal.identity_years.test_outcome import PLAN as YEARS
 
 TOPIC = "com.apple.mgmt.External.tests"
 MISTAKES = tuple(Mistake(1, blunder, "" if blunder is Blunder.LATE else "API", stopped=True) for blunder in Blunder)
@@ -128,21 +127,6 @@ async def test_trouble_is_not_taken_for_a_refusal() -> None:
         await CommandLineDoor(fail)([b"-----BEGIN CERTIFICATE-----"], None)
 
 
-YEARS = YearsPlan(2, 5)
-LIVED = YearsFleet(
-    roles=dict.fromkeys(Role, 1),
-    renewed=YEARS.least_renewals,
-    rescued=1,
-    wiped=1,
-    expired_reachable=[],
-    locked_out=[],
-    wrongly_accepted=[],
-    attempts=dict.fromkeys(Why, 7),
-    inherited=[],
-    rolled_over=True,
-    refusals=[],
-    failures=[],
-)
 WELL = YearsOutcome(YEARS, LIVED, replace(LIVED, renewed=0, locked_out=["a", "b"]))
 BADLY = replace(WELL, fleet=replace(LIVED, locked_out=["a"], refusals=[f"device {n}: HTTP 400" for n in range(30)]))
 

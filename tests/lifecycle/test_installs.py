@@ -7,7 +7,8 @@ from datetime import timedelta
 
 import pytest
 
-from bramley.lifecycle.installs import FIRST_RETRY, LONGEST_RETRY, Act, Step, retry_at, steps
+from bramley.lifecycle.installs import Act, Step, retry_at, steps
+from bramley.lifecycle.schedule import FIRST_RETRY, LONGEST_RETRY
 from bramley.model.commands import CommandUUID
 from bramley.model.enrollments import EnrollmentKey
 from bramley.model.profiles import Handling, Installation, InstallState, ProfileID, StoredProfile

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
-from typing import Final
 
+from bramley.lifecycle import schedule
 from bramley.model.commands import CommandUUID
 from bramley.model.profiles import Handling, Installation, InstallState, ProfileID, StoredProfile
-
-FIRST_RETRY: Final = timedelta(hours=1)
-"""After a failure; twice as long after each further one."""
-
-LONGEST_RETRY: Final = timedelta(days=7)
 
 
 class Act(StrEnum):
@@ -56,7 +51,7 @@ def steps(
 
 def retry_at(installation: Installation) -> datetime:
     """When to try again what has failed `attempts` times in a row."""
-    return installation.changed_at + min(FIRST_RETRY * (1 << min(max(installation.attempts - 1, 0), 16)), LONGEST_RETRY)
+    return schedule.retry_at(installation.attempts, installation.changed_at)
 
 
 def _install(profile: StoredProfile, known: Installation | None, recipient: str | None, now: datetime) -> Step | None:

@@ -1,11 +1,17 @@
-"""When a certificate's successor is due."""
+"""When a certificate's successor is due, and what has failed is tried again."""
 
 from __future__ import annotations
 
 import hashlib
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from bramley.model.lineages import Policy, Version
+
+FIRST_RETRY: Final = timedelta(hours=1)
+"""After a failure; twice as long after each further one."""
+
+LONGEST_RETRY: Final = timedelta(days=7)
 
 
 def due_at(version: Version, policy: Policy) -> datetime | None:
@@ -24,6 +30,11 @@ def due(version: Version, policy: Policy, now: datetime) -> bool:
     """Whether it is time to replace this version."""
     moment = due_at(version, policy)
     return moment is not None and now >= moment
+
+
+def retry_at(attempts: int, failed_at: datetime) -> datetime:
+    """When to have a device try again what has failed so many times in a row."""
+    return failed_at + min(FIRST_RETRY * (1 << min(max(attempts - 1, 0), 16)), LONGEST_RETRY)
 
 
 def _spread(seed: str) -> float:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bramley.lifecycle import plans
@@ -59,7 +58,7 @@ def check(
 def _chain(
     certificate: x509.Certificate, key: keys.PrivateKey, others: Sequence[x509.Certificate], now: datetime
 ) -> tuple[x509.Certificate, ...]:
-    roots = [each for each in (certificate, *others) if _self_signed(each)]
+    roots = [each for each in (certificate, *others) if certificates.issued_by(each, each)]
     if not roots:
         raise Invalid(
             f"The chain of {names.text(certificate.subject)} is not whole: it was issued by "
@@ -79,16 +78,6 @@ def _chain(
     except (CannotIssue, ChainError) as error:
         raise Invalid(f"No identity that it issues would be believed. {error.message}", advice=error.advice) from error
     return verified[2:]
-
-
-def _self_signed(certificate: x509.Certificate) -> bool:
-    if certificate.subject != certificate.issuer:
-        return False
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _warnings(

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from bramley.mdm.errors import Refusal, Refused
 from bramley.mdm.identity import IdentityTrust
@@ -85,7 +84,7 @@ def _candidate(line: FormerEnrollment, rules: Rules) -> Candidate:
     except (BadCertificate, BadKey) as error:
         raise Unfit(line, "certificate", error.message, "The device has to be enrolled again.") from None
     ended = rules.now > certificate.not_valid_after_utc + rules.skew
-    alone = _is_self_signed(certificate)
+    alone = certificates.issued_by(certificate, certificate)
     if alone:
         _check_alone(line, certificate, rules)
     else:
@@ -102,16 +101,6 @@ def _check_topic(line: FormerEnrollment, rules: Rules) -> None:
             f"Expected a topic of a push certificate here, and of the profile where one is given ({ours}); {line.topic!r} came.",
             "Import the former server's push certificate: `bramley push import`.",
         )
-
-
-def _is_self_signed(certificate: x509.Certificate) -> bool:
-    if certificate.subject != certificate.issuer:
-        return False
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _check_alone(line: FormerEnrollment, certificate: x509.Certificate, rules: Rules) -> None:

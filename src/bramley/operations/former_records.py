@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
 from bramley.mdm.records import secret_place
 from bramley.model import ids
@@ -146,7 +145,7 @@ class _Page:
             now=desk.now,
             actor=desk.actor,
             event=EventKind.CERTIFICATE_IMPORTED,
-            issuer=next((named for named, ca in self._issuers if _issued(ca, each.certificate)), None),
+            issuer=next((named for named, ca in self._issuers if certificates.issued_by(each.certificate, ca)), None),
             enrollment=key,
             detail={"route": IdentityRoute.IMPORTED, "self_signed": each.self_signed},
         )
@@ -193,13 +192,3 @@ def _issuers(tx: Tx) -> Sequence[tuple[VersionID, x509.Certificate]]:
         for version in tx.lineages.versions(lineage.id)
         if version.certificate is not None
     ]
-
-
-def _issued(ca: x509.Certificate, certificate: x509.Certificate) -> bool:
-    if ca.subject != certificate.issuer:
-        return False
-    try:
-        certificate.verify_directly_issued_by(ca)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True

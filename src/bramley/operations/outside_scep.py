@@ -23,7 +23,7 @@ from bramley.operations.errors import NotReady
 from bramley.operations.issuing import NotEntitled, Outside
 from bramley.operations.live import Snapshot
 from bramley.operations.trusted_cas import TrustedCA
-from bramley.pki import certificates, names
+from bramley.pki import certificates, chains, names
 from bramley.pki.errors import PKIError
 from bramley.pki.scep.client import SKEW, SCEPClient
 from bramley.pki.scep.enrollment import Signer
@@ -79,12 +79,7 @@ def _told(found: tuple[x509.Certificate, ...], trusted: x509.Certificate) -> tup
         shown = ", ".join(names.text(each.subject) for each in found[:4])
         raise BadReply(f"Expected the trusted CA {names.text(trusted.subject)} in the answer to GetCACert; {shown} came.")
     # an RA comes first, with the CA behind it (RFC 8894 section 4.2.1.2)
-    return trusted, found[0] if found[0] != trusted and not _is_ca(found[0]) else None
-
-
-def _is_ca(certificate: x509.Certificate) -> bool:
-    constraints = certificates.extension(certificate, x509.BasicConstraints)
-    return constraints is not None and constraints.ca
+    return trusted, found[0] if found[0] != trusted and not chains.is_ca(found[0]) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ import hashlib
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bramley.pki import keys
@@ -119,3 +119,12 @@ def extensions(certificate: x509.Certificate) -> x509.Extensions:
         raise BadCertificate(
             f"Certificate serial {certificate.serial_number:x} has extensions that cannot be read: {error}."
         ) from None
+
+
+def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
+    """Whether it names the issuer as its own, and that one's key has signed it. What else makes a path is for `chains`."""
+    try:
+        certificate.verify_directly_issued_by(issuer)
+    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
+        return False
+    return True

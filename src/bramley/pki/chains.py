@@ -185,12 +185,9 @@ class _Rules:
 
 def _issued(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
-        if issuer.subject != certificate.issuer or not is_ca(issuer):
-            return False
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm, BadCertificate):
+        return certificates.issued_by(certificate, issuer) and is_ca(issuer)
+    except BadCertificate:
         return False
-    return True
 
 
 def _check_signature(certificate: x509.Certificate, issuer: x509.Certificate) -> None:

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 
+from bramley.lifecycle.schedule import retry_at
 from bramley.mdm.connect import payload_place
 from bramley.model.commands import CommandState
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState
@@ -20,7 +21,7 @@ from bramley.operations import devices
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.live import Live
 from bramley.operations.network import ending, sending, standing, templates
-from bramley.operations.network.timing import Act, Move, move, retry_at
+from bramley.operations.network.timing import Act, Move, move
 from bramley.pki import certificates, chains, cms, keys
 from bramley.profiles.errors import MissingVariable
 from bramley.profiles.network import BadTemplate

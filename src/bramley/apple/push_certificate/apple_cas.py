@@ -13,7 +13,7 @@ from itertools import pairwise
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 
 from bramley.apple.push_certificate.errors import BadChain, MissingIssuer
@@ -93,7 +93,7 @@ def _issuer_of(certificate: x509.Certificate, candidates: Sequence[x509.Certific
     """The candidate that signed the certificate; of several, one that is in force."""
     _check_digest(certificate)
     named = [each for each in candidates if each.subject == certificate.issuer]
-    found = [each for each in named if _identifies(certificate, each) and _is_issued_by(certificate, each)]
+    found = [each for each in named if _identifies(certificate, each) and certificates.issued_by(certificate, each)]
     if not found:
         others = f" {len(named)} of that name came, none of which signed it: another generation?" if named else ""
         raise _missing(certificate, others)
@@ -111,19 +111,11 @@ def _identifies(certificate: x509.Certificate, issuer: x509.Certificate) -> bool
     return wanted is None or subject is None or wanted == subject.digest
 
 
-def _is_issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
-
-
 def _check_link(certificate: x509.Certificate, issuer: x509.Certificate, below: int) -> None:
     """Whether the issuer signed the certificate and might; `below` is the number of CAs between the issuer and the leaf."""
     shown = names.text(issuer.subject)
     _check_digest(certificate)
-    if not _identifies(certificate, issuer) or not _is_issued_by(certificate, issuer):
+    if not _identifies(certificate, issuer) or not certificates.issued_by(certificate, issuer):
         raise BadChain(
             f"{names.text(certificate.subject)} is not signed by the certificate that follows it, {shown}.",
             advice="Put each certificate before its issuer, and take the intermediate of the right generation (OU).",

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Final
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
@@ -194,7 +194,7 @@ def _marks(certificate: x509.Certificate) -> _Marks:
         hosts=tuple(shown(host, 100) for host in hosts),
         is_ca=constraints is not None and constraints.ca,
         vendor=is_vendor(certificate),
-        self_signed=_signed_itself(certificate),
+        self_signed=certificates.issued_by(certificate, certificate),
     )
 
 
@@ -205,14 +205,6 @@ def _pushes_to_apps(marks: _Marks) -> bool:
 
 def _apple_ca(marks: _Marks) -> bool:
     return marks.is_ca and any(name == _APPLE for name in marks.organizations)
-
-
-def _signed_itself(certificate: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(certificate)
-    except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm):
-        return False
-    return True
 
 
 def _values(name: x509.Name, oid: ObjectIdentifier) -> tuple[str, ...]:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from bramley.lifecycle import schedule
 from bramley.mdm.report import parse_report
 from bramley.model.commands import Command, CommandState
 from bramley.model.lineages import VersionState
@@ -15,7 +16,6 @@ from bramley.operations.identity_standing import in_words
 from bramley.operations.network.learning import take_into_use
 from bramley.operations.network.sending import WAKE_EVERY
 from bramley.operations.network.standing import versions
-from bramley.operations.network.timing import retry_at
 from bramley.storage.protocols import Tx
 
 LONGEST_PROBLEM: Final = 2000
@@ -49,7 +49,7 @@ def failed(tx: Tx, assignment: NetworkAssignment, problem: str, now: datetime) -
             assignment,
             state=NetworkState.FAILED,
             changed_at=now,
-            look_at=retry_at(attempts, now),
+            look_at=schedule.retry_at(attempts, now),
             attempts=attempts,
             problem=problem[:LONGEST_PROBLEM],
         )

@@ -5,18 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final
 
 from bramley.lifecycle import schedule
 from bramley.model.enrollments import EnrollmentState
 from bramley.model.lineages import Policy, Version
 from bramley.model.networks import NetworkAssignment, NetworkState
 from bramley.operations.network.sending import OVER, WAKE_EVERY
-
-FIRST_RETRY: Final = timedelta(hours=1)
-"""After an answer that brought no identity; twice as long after each further one."""
-
-LONGEST_RETRY: Final = timedelta(days=7)
 
 
 class Act(StrEnum):
@@ -63,8 +57,3 @@ def move(
     if due is not None and now >= due:
         return Move(Act.SEND, now + WAKE_EVERY)
     return Move(Act.WAIT, due)
-
-
-def retry_at(attempts: int, now: datetime) -> datetime:
-    """When to try again after so many answers in a row that brought nothing."""
-    return now + min(FIRST_RETRY * (1 << min(max(attempts - 1, 0), 16)), LONGEST_RETRY)
