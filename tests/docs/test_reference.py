@@ -36,6 +36,7 @@ FIXED_LIVES = {
     Kind.HTTPS: profiles.HTTPS_SERVER,
     Kind.PROFILE_SIGNER: profiles.PROFILE_SIGNER,
     Kind.OCSP_RESPONDER: profiles.OCSP_RESPONDER,
+    Kind.PROFILE_RECIPIENT: profiles.PROFILE_RECIPIENT,
 }
 
 

@@ -2,110 +2,32 @@
 
 from __future__ import annotations
 
-import plistlib
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from bramley.clock import SystemClock
 from bramley.mdm.connect import RENEWAL_ANSWERED
 from bramley.model.enrollments import EnrollmentID
-from bramley.model.profiles import Installation, InstallState, TargetKind
+from bramley.model.profiles import InstallState, TargetKind
 from bramley.operations import identities
 from bramley.operations.profiles import assigning, keeping
 from bramley.operations.profiles.assigning import Target
 from bramley.rehearsal.cast import awake
-from bramley.rehearsal.stage import Stage, open_stage
-from bramley.sandbox.device import SimulatedDevice
+from bramley.rehearsal.stage import open_stage
 from bramley.storage.protocols import Tx
-
-WIFI = "example.wifi"
-SECRET = "correct horse battery"
-
-
-def profile(ssid: str = "Orchard", identifier: str = WIFI, **payload: Any) -> bytes:
-    return plistlib.dumps(
-        {
-            "PayloadType": "Configuration",
-            "PayloadVersion": 1,
-            "PayloadIdentifier": identifier,
-            "PayloadUUID": "00000000-0000-4000-8000-000000000001",
-            "PayloadDisplayName": "Wi-Fi",
-            "PayloadContent": [
-                {
-                    "PayloadType": "com.apple.wifi.managed",
-                    "PayloadVersion": 1,
-                    "PayloadIdentifier": f"{identifier}.1",
-                    "PayloadUUID": "00000000-0000-4000-8000-000000000002",
-                    "SSID_STR": ssid,
-                    "EncryptionType": "WPA2",
-                    "Password": SECRET,
-                    **payload,
-                }
-            ],
-        }
-    )
-
-
-@dataclass(slots=True)
-class Play:
-    """A served installation and its devices."""
-
-    stage: Stage
-    devices: list[SimulatedDevice]
-
-    async def device(self, seed: int) -> SimulatedDevice:
-        made = self.stage.device(seed)
-        self.devices.append(made)
-        await made.enroll(await self.stage.link())
-        return made
-
-    async def keep(self, data: bytes, *, encrypt: bool = False) -> None:
-        await keeping.put(self.stage.installation, data, encrypt=encrypt, actor="test")
-
-    async def assign(self, *targets: Target, identifier: str = WIFI) -> None:
-        await assigning.assign(self.stage.installation, identifier, targets, actor="test")
-
-    async def standing(self, device: SimulatedDevice, identifier: str = WIFI) -> Installation | None:
-        found = await assigning.standing(self.stage.installation, device.device.udid)
-        return next((on for profile, on in found if profile.identifier == identifier), None)
-
-    async def until(self, device: SimulatedDevice, state: InstallState | None, revision: int = 1) -> None:
-        """Awake until the profile stands like this; None: no more on record."""
-
-        def stands(tx: Tx) -> bool:
-            enrollment, kept = tx.enrollments.by_id(EnrollmentID(device.device.udid)), tx.profiles.by_identifier(WIFI)
-            assert enrollment is not None
-            assert kept is not None
-            on = {each.profile_id: each for each in tx.profiles.on_device(enrollment.key)}.get(kept.id)
-            return on is None if state is None else on is not None and (on.state, on.revision) == (state, revision)
-
-        async with awake(device):
-            await self.stage.until(f"the profile to be {state}", stands)
+from tests.e2e.profile_kit import SECRET, WIFI, Play, of, profile, ssid
 
 
 @pytest.fixture
 async def play(tmp_path: Path, database: str) -> AsyncGenerator[Play]:
-    made = Play(await open_stage(tmp_path, SystemClock(), database), [])
+    made = Play(await open_stage(tmp_path, SystemClock(), database))
     yield made
-    for device in made.devices:
-        await device.close()
-    await made.stage.close()
+    await made.close()
 
 
 on_sqlite = pytest.mark.parametrize("database", [""])
-
-
-def of(device: SimulatedDevice) -> Target:
-    return Target(TargetKind.DEVICE, device.device.udid)
-
-
-def ssid(device: SimulatedDevice) -> str:
-    found: str = device.holdings.profiles[WIFI].payloads[0]["SSID_STR"]
-    return found
 
 
 async def test_encrypted_for_one_device_and_signed(play: Play) -> None:

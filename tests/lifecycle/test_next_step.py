@@ -38,6 +38,7 @@ def test_every_state_of_every_kind_has_a_next_step(kind: Kind, state: VersionSta
     [
         (Kind.DEVICE_IDENTITY, Mover.SERVER, "renews itself on 2027-05-26"),
         (Kind.NETWORK_IDENTITY, Mover.SERVER, "renews itself on 2027-05-26"),
+        (Kind.PROFILE_RECIPIENT, Mover.SERVER, "renews itself on 2027-05-26"),
         (Kind.HTTPS, Mover.SERVER, "renews itself on 2027-05-26"),
         (Kind.PUSH, Mover.HUMAN, "in force; to be renewed from 2027-05-26"),
         (Kind.ROOT_CA, Mover.HUMAN, "to be replaced from 2027-05-26"),
@@ -56,6 +57,7 @@ def test_what_is_in_force_and_fresh(kind: Kind, mover: Mover, text: str, now: da
     [
         (Kind.DEVICE_IDENTITY, Mover.DEVICE, "renewal is due since"),
         (Kind.NETWORK_IDENTITY, Mover.DEVICE, "renewal is due since"),
+        (Kind.PROFILE_RECIPIENT, Mover.DEVICE, "renewal is due since"),
         (Kind.PROFILE_SIGNER, Mover.SERVER, "due; replaced"),
         (Kind.PUSH, Mover.HUMAN, "due now. `bramley push request` begins"),
         (Kind.IDENTITY_CA, Mover.HUMAN, "roll over: it ends before what it issues would. `bramley identity ca rollover"),

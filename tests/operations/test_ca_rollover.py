@@ -160,7 +160,7 @@ async def test_a_new_key_is_believed_before_it_issues_and_the_old_one_until_nobo
     assert [event.detail["stage"] for event in reversed(events)] == ["trusted", "used", "withdrawn"]
 
 
-@pytest.mark.parametrize("kind", [Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY])
+@pytest.mark.parametrize("kind", [Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY, Kind.PROFILE_RECIPIENT])
 @pytest.mark.parametrize(
     ("state", "relies"),
     [

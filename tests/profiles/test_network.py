@@ -15,7 +15,7 @@ from asn1crypto import x509 as asn1
 from cryptography import x509
 
 from bramley.model.enrollments import EnrollmentKey
-from bramley.model.networks import NetworkIssuer, NetworkUse
+from bramley.model.networks import RECIPIENT, NetworkIssuer, NetworkUse
 from bramley.pki import certificates, keys
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import self_signed
@@ -201,6 +201,7 @@ BAD = [
     (LEAST.replace('"wifi"\nuse', '"wi fi"\nuse'), "name"),
     (LEAST.replace('"wifi"\nuse', '"-wifi"\nuse'), "name"),
     (LEAST.replace('"wifi"\nuse', f'"{"w" * 64}"\nuse'), "name"),
+    (LEAST.replace('"wifi"\nuse', f'"{RECIPIENT}"\nuse'), "name"),
     (LEAST.replace('use = "wifi"', 'use = "tls"'), "use"),
     (LEAST.replace("subject", "subjects"), "subject"),
     ('name = "a"\nuse = "wifi"\nsubject = []', "subject"),

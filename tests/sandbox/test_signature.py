@@ -28,6 +28,15 @@ SIGNATURES = (SignatureStyle.APPLE, SignatureStyle.DER)
 def identity(keyring: list[PrivateKey], now: datetime) -> Identity:
     key = keyring[3]
     assert isinstance(key, rsa.RSAPrivateKey)
+    return _identity(key, now)
+
+
+@pytest.fixture(params=["RSA", "elliptic"])
+def either(request: pytest.FixtureRequest, keyring: list[PrivateKey], now: datetime) -> Identity:
+    return _identity(keyring[3 if request.param == "RSA" else 2], now)
+
+
+def _identity(key: PrivateKey, now: datetime) -> Identity:
     subject, sans = names.make("device"), [x509.DNSName("device.example")]
     return Identity(self_signed(HTTPS_SERVER, key, subject, sans=sans, now=now), key)
 
@@ -39,9 +48,9 @@ def message(style: SignatureStyle, identity: Identity, now: datetime) -> bytes:
 
 
 @pytest.mark.parametrize("style", SIGNATURES)
-def test_openssl_verifies_it(style: SignatureStyle, identity: Identity, now: datetime, tmp_path: Path) -> None:
-    (tmp_path / "message").write_bytes(message(style, identity, now))
-    (tmp_path / "signer.pem").write_bytes(certificates.pem(identity.certificate))
+def test_openssl_verifies_it(style: SignatureStyle, either: Identity, now: datetime, tmp_path: Path) -> None:
+    (tmp_path / "message").write_bytes(message(style, either, now))
+    (tmp_path / "signer.pem").write_bytes(certificates.pem(either.certificate))
 
     def verify(body: bytes) -> subprocess.CompletedProcess[bytes]:
         (tmp_path / "body").write_bytes(body)
@@ -56,21 +65,22 @@ def test_openssl_verifies_it(style: SignatureStyle, identity: Identity, now: dat
 
 
 @pytest.mark.parametrize("style", SIGNATURES)
-def test_asn1crypto_reads_it(style: SignatureStyle, identity: Identity, now: datetime) -> None:
-    signed = asn1_cms.ContentInfo.load(message(style, identity, now))["content"]
+def test_asn1crypto_reads_it(style: SignatureStyle, either: Identity, now: datetime) -> None:
+    signed = asn1_cms.ContentInfo.load(message(style, either, now))["content"]
     (signer,) = signed["signer_infos"]
     apple = style is SignatureStyle.APPLE
-    assert signer["digest_algorithm"]["algorithm"].native == ("sha1" if apple else "sha256")
+    sha1 = apple and isinstance(either.key, rsa.RSAPrivateKey)
+    assert signer["digest_algorithm"]["algorithm"].native == ("sha1" if sha1 else "sha256")
     assert len(signer["signed_attrs"]) == (0 if apple else 3)
     assert signed["encap_content_info"]["content"].native is None
-    assert [one.chosen.serial_number for one in signed["certificates"]] == [identity.certificate.serial_number]
+    assert [one.chosen.serial_number for one in signed["certificates"]] == [either.certificate.serial_number]
 
 
 @pytest.mark.parametrize("style", SIGNATURES)
-def test_our_own_check_takes_it_for_its_body_only(style: SignatureStyle, identity: Identity, now: datetime) -> None:
-    signed = cms.parse_signed_data(message(style, identity, now))
+def test_our_own_check_takes_it_for_its_body_only(style: SignatureStyle, either: Identity, now: datetime) -> None:
+    signed = cms.parse_signed_data(message(style, either, now))
     verified = cms.verify(signed, content=BODY, policy=cms.DEVICE)
-    assert verified.certificate == certificates.der(identity.certificate)
+    assert verified.certificate == certificates.der(either.certificate)
     with pytest.raises(cms.SignatureInvalid):
         cms.verify(signed, content=BODY + b" ", policy=cms.DEVICE)
 

@@ -18,6 +18,7 @@ from bramley.cli.verbs import Verb, noun
 from bramley.clock import SystemClock
 from bramley.errors import BadInput
 from bramley.pki import certificates
+from bramley.pki.keys import KeyAlgorithm
 from bramley.sandbox.apns import NetworkCourier
 from bramley.sandbox.device import Behaviour, DeviceIdentity, Patience, SignatureStyle, SimulatedDevice
 
@@ -44,6 +45,9 @@ def device(
     seconds: Annotated[int | None, typer.Option("--for", min=0, metavar="SECONDS", help="How long; else until Ctrl-C.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed makes the same devices.")] = None,
     patience: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long they try an absent server.")] = 30.0,
+    hardware_keys: Annotated[
+        bool, typer.Option("--hardware-keys", help="Identities on a curve (P-256), as keys in hardware are.")
+    ] = False,
     allow_unsigned: Annotated[bool, typer.Option("--allow-unsigned", help="Take an unsigned enrollment profile.")] = False,
 ) -> None:
     """Enroll simulated devices with any MDM server and have them answer commands.
@@ -65,6 +69,7 @@ def device(
         not_now_rate=not_now,
         patience=Patience(whole=patience),
         poll_seconds=None if courier else POLL_SECONDS,
+        hardware_key=KeyAlgorithm.P_256 if hardware_keys else None,
     )
     chance = random.Random(secrets.randbits(64) if seed is None else seed)  # noqa: S311 - a simulation, not secrets
     members = [

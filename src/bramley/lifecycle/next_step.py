@@ -7,13 +7,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from bramley.lifecycle import schedule
-from bramley.model.kinds import Kind
+from bramley.model.kinds import OF_DEVICES, Kind
 from bramley.model.lineages import Lineage, Turn, Version
 from bramley.model.lineages import VersionState as S
+from bramley.model.networks import FROM_TEMPLATES
 from bramley.model.push import Route
-
-_FETCHED = frozenset({Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY})
-"""What the server replaces by itself as soon as the device takes part."""
 
 OWN = frozenset({Kind.HTTPS, Kind.PROFILE_SIGNER, Kind.OCSP_RESPONDER, Kind.SCEP_RA})
 """What the server replaces by itself, alone; but for what was imported: see `is_own`."""
@@ -142,7 +140,7 @@ def _renewal(lineage: Lineage) -> str:
 
 
 def _superseded(lineage: Lineage, version: Version, grace: timedelta) -> NextStep:
-    if lineage.kind not in _FETCHED:
+    if lineage.kind not in OF_DEVICES:
         return NextStep(Mover.NOBODY, "superseded")
     at = version.changed_at + grace
     return NextStep(Mover.SERVER, f"superseded; retires on {_day(at)}", at)
@@ -152,7 +150,7 @@ def _expired(lineage: Lineage, version: Version) -> NextStep:
     at = version.not_after
     if is_own(lineage):
         return NextStep(Mover.SERVER, "expired; replaced at the next start or within 12 hours", at)
-    if lineage.kind is Kind.NETWORK_IDENTITY:
+    if lineage.kind in FROM_TEMPLATES:
         return NextStep(Mover.DEVICE, "expired; waits for the device, which is sent the next one as long as it is active", at)
     if lineage.kind is Kind.DEVICE_IDENTITY:
         return NextStep(Mover.HUMAN, "expired; `bramley identity rescue` says what helps", at)
@@ -167,7 +165,7 @@ def _active(lineage: Lineage, version: Version, now: datetime) -> NextStep:
     if is_own(lineage):
         text = "due; replaced at the next start or within 12 hours" if overdue else f"renews itself on {_day(due)}"
         return NextStep(Mover.SERVER, text, due)
-    if lineage.kind in _FETCHED:
+    if lineage.kind in OF_DEVICES:
         if overdue:
             return NextStep(Mover.DEVICE, f"renewal is due since {_day(due)}; waits for the device", due)
         return NextStep(Mover.SERVER, f"renews itself on {_day(due)}", due)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Kind(StrEnum):
@@ -31,3 +32,8 @@ class Kind(StrEnum):
     FILEVAULT_ESCROW = "filevault-escrow"
     ACME_ACCOUNT = "acme-account"
     APPLE_ROOT = "apple-root"
+
+
+OF_DEVICES: Final = frozenset({Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY, Kind.PROFILE_RECIPIENT})
+"""Certificates of devices, each of which has its own. The server replaces one as soon as the device takes part, and keeps the CA
+above it for as long as it lives, since whoever checks it wants to know of it, by CRL and OCSP."""

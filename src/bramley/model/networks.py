@@ -1,14 +1,25 @@
-"""Network identities: certificates for Wi-Fi, VPN and S/MIME, what they are made after, and which devices shall have them."""
+"""Network identities: certificates for Wi-Fi, VPN and S/MIME, what they are made after, and which devices shall have them.
+
+A device that nothing can be encrypted to, its identity being elliptic, fetches one more in the same way: its profile recipient.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from bramley.model.commands import CommandUUID
 from bramley.model.enrollments import EnrollmentKey
+from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionID
+
+RECIPIENT: Final = "profile-recipient"
+"""The template that is always there: of certificates that profiles are encrypted to, and that are good for nothing else."""
+
+FROM_TEMPLATES: Final = frozenset({Kind.NETWORK_IDENTITY, Kind.PROFILE_RECIPIENT})
+"""Kinds of certificates that are made after templates."""
 
 
 class NetworkUse(StrEnum):
@@ -93,11 +104,16 @@ class NetworkChallenge:
     version_id: VersionID | None = None
 
 
+def kind_of(template: str) -> Kind:
+    """The kind of the certificates that are made after a template."""
+    return Kind.PROFILE_RECIPIENT if template == RECIPIENT else Kind.NETWORK_IDENTITY
+
+
 def lineage_name(key: EnrollmentKey, template: str) -> str:
-    """The name of the lineage of network identities that an enrollment has after a template."""
+    """The name of the lineage of certificates that an enrollment has after a template."""
     return f"{key}:{template}"
 
 
 def owner_of(name: str) -> EnrollmentKey:
-    """The enrollment in the name of a lineage of network identities."""
+    """The enrollment in the name of a lineage of such certificates."""
     return EnrollmentKey(name.partition(":")[0])

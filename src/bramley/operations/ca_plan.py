@@ -18,7 +18,7 @@ from bramley.lifecycle.plans import Act, Facts, Step
 from bramley.model import ids
 from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job
-from bramley.model.kinds import Kind
+from bramley.model.kinds import OF_DEVICES, Kind
 from bramley.model.lineages import Version, VersionID
 from bramley.model.lineages import VersionState as S
 from bramley.model.plans import Plan, PlanID, PlanKind, PlanStage, PlanState
@@ -30,9 +30,6 @@ from bramley.storage.protocols import Tx
 
 ADVANCE: Final = "advance-plans"
 """The job that takes the steps that are due."""
-
-_RELIANT: Final = frozenset({Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY})
-"""What a CA is kept for: whoever checks a network identity wants to know of it, by CRL and OCSP, as long as it lives."""
 
 _RELYING: Final = states.LIVE | {S.SUSPENDED}
 """States of an identity that needs its CA: a suspended one may be reinstated."""
@@ -172,7 +169,7 @@ async def _needing(installation: Installation, plan: Plan) -> int:
 
     def count(tx: Tx) -> int:
         withdrawn = _relied_on(tx, plan)
-        return tx.lineages.count_issued(_RELIANT, issuers=withdrawn, states=_RELYING, ending_from=useful)
+        return tx.lineages.count_issued(OF_DEVICES, issuers=withdrawn, states=_RELYING, ending_from=useful)
 
     return await installation.store.read(count)
 

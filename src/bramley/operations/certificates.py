@@ -10,7 +10,7 @@ from bramley.lifecycle import schedule
 from bramley.model.events import Event
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, Version, VersionID, VersionState
-from bramley.model.networks import owner_of
+from bramley.model.networks import FROM_TEMPLATES, owner_of
 from bramley.operations.errors import NotFound
 from bramley.operations.installation import Installation
 from bramley.storage.protocols import CertificateRow, Tx
@@ -84,8 +84,8 @@ def _row(tx: Tx, lineage: Lineage, version: Version) -> CertificateRow:
 
 
 def _owned(tx: Tx, row: CertificateRow) -> CertificateRow:
-    """With the device of a network identity, which no binding names."""
-    if row.lineage.kind is not Kind.NETWORK_IDENTITY:
+    """With the device of a certificate after a template, which no binding names."""
+    if row.lineage.kind not in FROM_TEMPLATES:
         return row
     enrollment = tx.enrollments.get(owner_of(row.lineage.name))
     return row if enrollment is None else replace(row, enrollment_key=enrollment.key, enrollment_id=enrollment.id)

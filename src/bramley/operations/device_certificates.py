@@ -15,6 +15,7 @@ from typing import Final
 from bramley.mdm.commands import CertificateListAnswer, ListedCertificate
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Version, VersionState
+from bramley.model.networks import FROM_TEMPLATES
 
 _LONGEST_NAME: Final = 100
 _APPLES: Final = "com.apple."
@@ -107,7 +108,7 @@ def _missing(record: OnRecord, told_at: datetime) -> Finding | None:
     version = record.version
     if not record.here or version.state is not VersionState.ACTIVE or version.changed_at > told_at:
         return None
-    what = What.NETWORK_IDENTITY_MISSING if record.kind is Kind.NETWORK_IDENTITY else What.IDENTITY_MISSING
+    what = What.NETWORK_IDENTITY_MISSING if record.kind in FROM_TEMPLATES else What.IDENTITY_MISSING
     return _finding(what, version, (version.subject or "")[:_LONGEST_NAME])
 
 

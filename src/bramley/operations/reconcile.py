@@ -148,7 +148,7 @@ def _of_enrollment(tx: Tx, enrollment: Enrollment) -> dict[str, OnRecord]:
     """All that was issued for an enrollment."""
     lineage = tx.lineages.find(Kind.DEVICE_IDENTITY, enrollment.key)
     found = [(version, Kind.DEVICE_IDENTITY) for version in (tx.lineages.versions(lineage.id) if lineage else ())]
-    found += [(version, Kind.NETWORK_IDENTITY) for version in network_standing.every(tx, enrollment.key)]
+    found += network_standing.every(tx, enrollment.key)
     return {v.sha256: OnRecord(v, kind, here=True, same_device=True) for v, kind in found if v.sha256 is not None}
 
 

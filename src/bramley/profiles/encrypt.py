@@ -47,7 +47,7 @@ def require_recipient(certificate: x509.Certificate) -> None:
     if not isinstance(certificate.public_key(), rsa.RSAPublicKey):
         raise NoRecipient(
             f"Nothing can be encrypted to the certificate {certificates.sha256(certificate)}: its key is not RSA.",
-            advice="`bramley identity renew` has a device get an identity with an RSA key.",
+            advice="Give one with an RSA key; `bramley network assign profile-recipient` has a device fetch it.",
         )
     usage = certificates.extension(certificate, x509.KeyUsage)
     if usage is not None and not usage.key_encipherment:
@@ -55,3 +55,12 @@ def require_recipient(certificate: x509.Certificate) -> None:
             f"Nothing may be encrypted to the certificate {certificates.sha256(certificate)}: it lacks keyEncipherment.",
             advice="Have it issued with a SCEP key usage of 5, or 4.",
         )
+
+
+def is_recipient(certificate: x509.Certificate) -> bool:
+    """Whether `require_recipient` lets a certificate pass."""
+    try:
+        require_recipient(certificate)
+    except NoRecipient:
+        return False
+    return True

@@ -16,7 +16,7 @@ from typing import Any, Final
 from cryptography import x509
 
 from bramley.errors import BadInput
-from bramley.model.networks import NetworkIssuer, NetworkUse
+from bramley.model.networks import RECIPIENT, NetworkIssuer, NetworkUse
 from bramley.profiles.errors import ProfileError
 
 LARGEST: Final = 256 * 1024
@@ -71,6 +71,7 @@ class Template:
     """What network identities of this name are made after. Texts in it may hold variables.
 
     `subject` has one attribute in each RDN, `sans` at most one of each type. `lifetime` is None where an outside CA decides.
+    `only_decrypts` is for keys that open what is encrypted to them, and do nothing else.
     """
 
     name: str
@@ -82,10 +83,24 @@ class Template:
     renew_at: float
     outside: OutsideCA | None = None
     payloads: tuple[Mapping[str, Any], ...] = field(default=(), repr=False)
+    only_decrypts: bool = False
 
     @property
     def issuer(self) -> NetworkIssuer:
         return NetworkIssuer.BRAMLEY if self.outside is None else NetworkIssuer.OUTSIDE
+
+
+PROFILE_RECIPIENT: Final = Template(
+    name=RECIPIENT,
+    use=NetworkUse.OTHER,
+    subject=(("OU", "Profile encryption"), ("CN", "{{ enrollment.key }}")),
+    sans=(),
+    key_size=2048,
+    lifetime=timedelta(days=365),
+    renew_at=2 / 3,
+    only_decrypts=True,
+)
+"""What profiles are encrypted to on a device to whose identity nothing can be, such as one in hardware, which is elliptic."""
 
 
 def with_identity(content: Any, uuid: str) -> Any:

@@ -41,6 +41,9 @@ _FORMS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "ntPrincipalName": (r"[^\s@]+@[^\s@]+", "a user principal name, such as name@domain"),
     }
 )
+_SIGNING: Final = 1
+_ENCRYPTION: Final = 4
+"""What Apple's "Key Usage" is the sum of."""
 _LONGEST_SAN: Final = 255
 _SAMPLE_KEY: Final = EnrollmentKey("sample")
 
@@ -97,6 +100,7 @@ def profile(template: Template, order: Order, values: Values) -> Profile:
         subject=tuple(((kind if kind in _APPLES else SUBJECT_TYPES[kind][0], value),) for kind, value in subject),
         name=order.ca_name,
         key_size=template.key_size,
+        key_usage=_ENCRYPTION if template.only_decrypts else _SIGNING | _ENCRYPTION,
     )
     fingerprint = template.outside.fingerprint if template.outside else b""
     filled = variables.fill(with_identity(template.payloads, uuid), values)

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 
-from bramley.model.networks import NetworkUse
+from bramley.model.networks import RECIPIENT, NetworkUse
 from bramley.pki import certificates
 from bramley.pki.errors import BadCertificate
 from bramley.profiles import variables
@@ -67,6 +67,8 @@ class _Reader:
         name = self._take("name", str, "a name")
         if not _NAME.fullmatch(name):
             _refuse("name", f"expected 1 to 63 lower-case letters, digits and hyphens within; {name[:80]!r} came.")
+        if name == RECIPIENT:
+            _refuse("name", f"expected another name than {RECIPIENT}: that template is this server's own.")
         use = self._take("use", str, "a use")
         if use not in set(NetworkUse):
             _refuse("use", f"expected one of {', '.join(NetworkUse)}; {use[:40]!r} came.")

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from bramley.pki.keys import KeyAlgorithm
 from bramley.rehearsal.stage import Stage
 from bramley.sandbox.device import SignatureStyle, SimulatedDevice
 
@@ -16,7 +17,9 @@ STYLES: Final = (SignatureStyle.APPLE, SignatureStyle.DER, SignatureStyle.TLS)
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Who plays: a fleet of all styles, the first with a user channel, and an attacker who is enrolled like everybody."""
+    """Who plays: a fleet of all styles, the first with a user channel, the second of more than two with an elliptic
+    identity, as hardware makes them, and an attacker who is enrolled like everybody.
+    """
 
     fleet: Sequence[SimulatedDevice]
     mallory: SimulatedDevice
@@ -25,7 +28,16 @@ class Cast:
 @asynccontextmanager
 async def cast(stage: Stage, count: int) -> AsyncGenerator[Cast]:
     """Players for a stage, of whom none is enrolled yet; their connections are closed at the end."""
-    fleet = [stage.device(n, STYLES[n % len(STYLES)], not_now_rate=0.1, users=int(n == 0)) for n in range(count)]
+    fleet = [
+        stage.device(
+            n,
+            STYLES[n % len(STYLES)],
+            not_now_rate=0.1,
+            users=int(n == 0),
+            hardware_key=KeyAlgorithm.P_256 if 1 == n < count - 1 else None,
+        )
+        for n in range(count)
+    ]
     mallory = stage.device(count)
     try:
         yield Cast(fleet, mallory)

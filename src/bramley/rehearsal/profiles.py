@@ -70,7 +70,7 @@ async def opened_by_others(stage: Stage, fleet: Sequence[SimulatedDevice], forme
     messages = {one.device.udid: await _latest(stage, one) for one in fleet}
     opened = 0
     for udid, message in messages.items():
-        others = [one.identity for one in fleet if one.device.udid != udid and one.identity is not None]
+        others = [each for one in fleet if one.device.udid != udid for each in one.holdings.identities]
         opened += sum(_opens(stage, message, identity) for identity in (*others, *former))
     return opened
 
@@ -97,7 +97,7 @@ async def _latest(stage: Stage, device: SimulatedDevice) -> bytes:
 def _opens(stage: Stage, message: bytes, identity: Identity) -> bool:
     root = stage.service.live.current().authorities.root.certificate
     try:
-        open_profile(message, anchors=[root], now=stage.clock.now(), identity=identity)
+        open_profile(message, anchors=[root], now=stage.clock.now(), identities=[identity])
     except BadProfile:
         return False
     return True

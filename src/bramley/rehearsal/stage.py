@@ -17,6 +17,7 @@ from bramley.operations import enrolling
 from bramley.operations.installation import FirstStart, Installation, initialize
 from bramley.operations.push import importing
 from bramley.pki import keys
+from bramley.pki.keys import KeyAlgorithm
 from bramley.sandbox.apns import APNs
 from bramley.sandbox.apple_ca import SandboxAppleCA, new_topic
 from bramley.sandbox.device import Behaviour, DeviceIdentity, SignatureStyle, SimulatedDevice, UserAccount
@@ -72,12 +73,18 @@ class Stage:
         return created.url
 
     def device(
-        self, seed: int, style: SignatureStyle = SignatureStyle.APPLE, *, not_now_rate: float = 0.0, users: int = 0
+        self,
+        seed: int,
+        style: SignatureStyle = SignatureStyle.APPLE,
+        *,
+        not_now_rate: float = 0.0,
+        users: int = 0,
+        hardware_key: KeyAlgorithm | None = None,
     ) -> SimulatedDevice:
         """A device that trusts our root and hears of pushes; the same seed makes the same device."""
         chance = random.Random(seed)  # noqa: S311 - chance for a simulation
         accounts = tuple(UserAccount.make(chance) for _ in range(users))
-        behaviour = replace(self.behaviour(style, not_now_rate=not_now_rate), users=accounts)
+        behaviour = replace(self.behaviour(style, not_now_rate=not_now_rate), users=accounts, hardware_key=hardware_key)
         return SimulatedDevice(
             DeviceIdentity.make(chance, mac=seed % 2 == 0), self.clock, behaviour=behaviour, courier=self.apns.courier, seed=seed
         )

@@ -1,7 +1,8 @@
 """`Mdm-Signature` as devices make it: CMS (RFC 5652), detached, over the exact body, in base64.
 
 Two shapes exist in the field. What recorded Macs send is BER with indefinite lengths, SHA-1 and no signed attributes; the
-other is what newer CMS libraries make by default. Writing BER is for devices only, so it lives here.
+other is what newer CMS libraries make by default. Writing BER is for devices only, so it lives here. Nobody has recorded a Mac
+whose identity is elliptic: ours sign in the same shape then, with SHA-256.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
-from bramley.pki import certificates, cms, oids
+from bramley.pki import certificates, cms, keys, oids
 from bramley.pki.cms import der
 
 HEADER: Final = "Mdm-Signature"
@@ -40,7 +41,7 @@ class Identity:
     """A device's certificate and its private key."""
 
     certificate: x509.Certificate
-    key: rsa.RSAPrivateKey = field(repr=False)
+    key: keys.PrivateKey = field(repr=False)
 
 
 def sign(body: bytes, identity: Identity, style: SignatureStyle, *, now: datetime) -> bytes | None:
@@ -60,41 +61,45 @@ def header(body: bytes, identity: Identity, style: SignatureStyle, *, now: datet
 
 def without_attributes(certificate: x509.Certificate, signature: bytes) -> bytes:
     """A DER message without signed attributes around a SHA-256 RSA signature that was made elsewhere: for forgeries."""
-    sha256 = der.sequence(der.oid(oids.SHA256), der.null())
+    sha256, rsa_encryption = (der.sequence(der.oid(each), der.null()) for each in (oids.SHA256, oids.RSA_ENCRYPTION))
     signed_data = der.sequence(
         der.integer(1),
         der.set_of([sha256]),
         der.sequence(der.oid(oids.DATA)),
         der.context(0, certificates.der(certificate)),
-        der.set_of([_signer_info(certificate, sha256, oids.RSA_ENCRYPTION, signature)]),
+        der.set_of([_signer_info(certificate, sha256, rsa_encryption, signature)]),
     )
     return der.sequence(der.oid(oids.SIGNED_DATA), der.context(0, signed_data))
 
 
 def _apple(body: bytes, identity: Identity) -> bytes:
     """The outer layers in indefinite lengths, certificates and SignerInfo in DER, element for element as recorded."""
-    certificate = identity.certificate
-    sha1 = der.sequence(der.oid(oids.SHA1), der.null())
-    # SHA-1 here is what Macs send; the server's policy says where it is accepted
-    signature = identity.key.sign(body, padding.PKCS1v15(), hashes.SHA1())
+    certificate, key = identity.certificate, identity.key
+    if isinstance(key, rsa.RSAPrivateKey):
+        # SHA-1 here is what Macs send; the server's policy says where it is accepted
+        digest, algorithm = der.sequence(der.oid(oids.SHA1), der.null()), der.sequence(der.oid(oids.SHA1_WITH_RSA), der.null())
+        signature = key.sign(body, padding.PKCS1v15(), hashes.SHA1())
+    else:
+        digest, algorithm = der.sequence(der.oid(oids.SHA256)), der.sequence(der.oid(oids.ECDSA_WITH_SHA256))
+        signature = key.sign(body, ec.ECDSA(hashes.SHA256()))
     signed_data = _indefinite(
         0x30,
         der.integer(1),
-        der.set_of([sha1]),
+        der.set_of([digest]),
         _indefinite(0x30, der.oid(oids.DATA)),
         der.context(0, certificates.der(certificate)),
-        der.set_of([_signer_info(certificate, sha1, oids.SHA1_WITH_RSA, signature)]),
+        der.set_of([_signer_info(certificate, digest, algorithm, signature)]),
     )
     return _indefinite(0x30, der.oid(oids.SIGNED_DATA), _indefinite(0xA0, signed_data))
 
 
-def _signer_info(certificate: x509.Certificate, digest: bytes, algorithm: str, signature: bytes) -> bytes:
-    """A SignerInfo without attributes (RFC 5652 section 5.3)."""
+def _signer_info(certificate: x509.Certificate, digest: bytes, algorithm: bytes, signature: bytes) -> bytes:
+    """A SignerInfo without attributes (RFC 5652 section 5.3); `digest` and `algorithm` are AlgorithmIdentifiers."""
     return der.sequence(
         der.integer(1),
         der.sequence(certificate.issuer.public_bytes(), der.integer(certificate.serial_number)),
         digest,
-        der.sequence(der.oid(algorithm), der.null()),
+        algorithm,
         der.octet_string(signature),
     )
 

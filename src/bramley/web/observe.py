@@ -15,7 +15,7 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST
 import bramley
 from bramley.errors import BramleyError
 from bramley.model.enrollments import IdentityRoute
-from bramley.model.kinds import Kind
+from bramley.model.kinds import OF_DEVICES, Kind
 from bramley.model.lineages import VersionState
 from bramley.operations import pushing, signers
 from bramley.operations.live import Live
@@ -25,8 +25,6 @@ from bramley.web.metrics import Metrics
 
 SCRAPE_INTERVAL: Final = timedelta(seconds=5)
 """How long what the database was asked for stays good: scrapes are open to anybody, and must not become work for it."""
-
-_OF_DEVICES: Final = frozenset({Kind.DEVICE_IDENTITY, Kind.NETWORK_IDENTITY})
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +114,7 @@ def read_facts(tx: Tx) -> Facts:
     rows = [
         row
         for kind in Kind
-        if kind not in _OF_DEVICES
+        if kind not in OF_DEVICES
         for row in tx.lineages.certificates(kind=kind, states=(VersionState.ACTIVE,))
     ]
     return Facts(

@@ -17,9 +17,8 @@ from bramley.mdm.token_update import leave_push
 from bramley.model.commands import Command
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
-from bramley.model.kinds import Kind
 from bramley.model.lineages import RevocationReason, Version, VersionState
-from bramley.model.networks import NetworkAssignment, NetworkState, owner_of
+from bramley.model.networks import FROM_TEMPLATES, NetworkAssignment, NetworkState, owner_of
 from bramley.operations import certificates, commands, devices
 from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
 from bramley.operations.errors import Conflict, NotFound
@@ -109,7 +108,8 @@ async def retire_superseded(installation: Installation, *, actor: str, limit: in
     before = now - timedelta(hours=installation.settings.identity.grace_hours)
 
     def act(tx: Tx) -> int:
-        old = tx.lineages.changed_before(Kind.NETWORK_IDENTITY, VersionState.SUPERSEDED, before, limit)
+        kinds = sorted(FROM_TEMPLATES)
+        old = [v for kind in kinds for v in tx.lineages.changed_before(kind, VersionState.SUPERSEDED, before, limit)]
         for version in old:
             move(tx, version, VersionState.RETIRED, now=now, actor=actor, reason="replaced", enrollment=_owner(tx, version))
         return len(old)
@@ -184,7 +184,7 @@ def _doomed(tx: Tx, name: str, template: str | None) -> tuple[EnrollmentKey, Seq
 
 def _owner(tx: Tx, version: Version) -> EnrollmentKey | None:
     lineage = tx.lineages.get(version.lineage_id)
-    return owner_of(lineage.name) if lineage is not None and lineage.kind is Kind.NETWORK_IDENTITY else None
+    return owner_of(lineage.name) if lineage is not None and lineage.kind in FROM_TEMPLATES else None
 
 
 def _usual(version: Version) -> RevocationReason:

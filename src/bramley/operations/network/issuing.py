@@ -18,9 +18,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from bramley.errors import BramleyError
 from bramley.lifecycle import states
 from bramley.model.enrollments import Enrollment, EnrollmentState
-from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, Policy, Version, VersionID, VersionState
-from bramley.model.networks import NetworkChallenge, NetworkUse, lineage_name
+from bramley.model.networks import NetworkChallenge, NetworkUse, kind_of, lineage_name
 from bramley.operations import issuers, records
 from bramley.operations.installation import Installation
 from bramley.operations.issuing import RESEND_WINDOW, NotEntitled
@@ -30,7 +29,7 @@ from bramley.operations.network.sending import OVER
 from bramley.operations.profiles.making import values_for
 from bramley.pki import certificates, oids
 from bramley.pki.ca.authority import issue as certify
-from bramley.pki.ca.profiles import CertificateProfile
+from bramley.pki.ca.profiles import PROFILE_RECIPIENT, CertificateProfile
 from bramley.pki.scep import challenge as challenges
 from bramley.pki.scep.messages import MessageType, Request
 from bramley.profiles import network_profile
@@ -68,7 +67,7 @@ def issue(tx: Tx, installation: Installation, snapshot: Snapshot, request: Reque
         names = network_profile.names(template, values_for(enrollment, installation.settings.organization))
         certificate = certify(
             held.authority,
-            _certificate_profile(template.use),
+            _certificate_profile(template),
             request.csr.public_key,
             subject=names.subject,
             sans=names.sans,
@@ -122,20 +121,22 @@ def record(
     )
 
 
-def _certificate_profile(use: NetworkUse) -> CertificateProfile:
+def _certificate_profile(template: Template) -> CertificateProfile:
+    if template.only_decrypts:
+        return PROFILE_RECIPIENT
     return CertificateProfile(
         name="network-identity",
         lifetime=timedelta(days=365),
         longest=timedelta(days=LIFETIME_DAYS[1]),
         key_usage=frozenset({"digital_signature", "key_encipherment"}),
-        extended_key_usage=USAGES[use],
+        extended_key_usage=USAGES[template.use],
     )
 
 
 def _lineage(tx: Tx, enrollment: Enrollment, template: Template, policy: Policy, now: datetime) -> Lineage:
     """As the template has it by now."""
     name = lineage_name(enrollment.key, template.name)
-    lineage = records.lineage(tx, Kind.NETWORK_IDENTITY, name, policy, now=now, route=template.issuer)
+    lineage = records.lineage(tx, kind_of(template.name), name, policy, now=now, route=template.issuer)
     current = replace(lineage, policy=policy, route=template.issuer)
     if current != lineage:
         tx.lineages.update(current)

@@ -14,9 +14,10 @@ from cryptography import x509
 
 from bramley.errors import BramleyError
 from bramley.lifecycle import schedule
+from bramley.mdm.token_update import leave_delivery
 from bramley.model.enrollments import Enrollment
 from bramley.model.lineages import Version, VersionState
-from bramley.model.networks import NetworkAssignment, NetworkIssuer, NetworkState
+from bramley.model.networks import RECIPIENT, NetworkAssignment, NetworkIssuer, NetworkState
 from bramley.operations import records
 from bramley.operations.installation import Installation
 from bramley.operations.network import issuing, templates
@@ -73,6 +74,9 @@ def take_into_use(tx: Tx, assignment: NetworkAssignment, version: Version, *, no
     active = in_force(tx, assignment.enrollment_key, assignment.template)
     due = schedule.due_at(*active) if active else None
     tx.networks.put(replace(assignment, state=NetworkState.INSTALLED, changed_at=now, look_at=due, attempts=0, problem=""))
+    if assignment.template == RECIPIENT:
+        # what waits for the device waits for this, or may be encrypted to the one before
+        leave_delivery(tx, assignment.enrollment_key, now)
 
 
 def _is_unseen(tx: Tx, assignment: NetworkAssignment) -> bool:

@@ -75,7 +75,7 @@ async def assign(live: Live, template: str, names: Sequence[str], *, actor: str)
     parcels = {each.key: await make(live, opened, each, now) for each in enrollments}
 
     def act(tx: Tx) -> Sequence[Sent]:
-        templates.find(tx, template)
+        templates.require(tx, template)
         return [_assign(tx, here, active_device(tx, key), template, parcel, now, actor) for key, parcel in parcels.items()]
 
     return await here.store.run(act)

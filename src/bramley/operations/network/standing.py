@@ -10,7 +10,7 @@ from bramley.lifecycle import schedule
 from bramley.model.enrollments import Enrollment, EnrollmentKey
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Lineage, Policy, Version, VersionState
-from bramley.model.networks import NetworkAssignment, NetworkState, lineage_name
+from bramley.model.networks import NetworkAssignment, NetworkState, kind_of, lineage_name
 from bramley.operations import devices
 from bramley.operations.installation import Installation
 from bramley.storage.protocols import Tx
@@ -56,7 +56,7 @@ def versions(tx: Tx, key: EnrollmentKey, template: str) -> Sequence[Version]:
 
 
 def lineage_of(tx: Tx, key: EnrollmentKey, template: str) -> Lineage | None:
-    return tx.lineages.find(Kind.NETWORK_IDENTITY, lineage_name(key, template))
+    return tx.lineages.find(kind_of(template), lineage_name(key, template))
 
 
 def in_force(tx: Tx, key: EnrollmentKey, template: str) -> tuple[Version, Policy] | None:
@@ -66,9 +66,10 @@ def in_force(tx: Tx, key: EnrollmentKey, template: str) -> tuple[Version, Policy
     return next(((version, lineage.policy) for version in active if lineage), None)
 
 
-def every(tx: Tx, key: EnrollmentKey) -> list[Version]:
-    """Every network identity that an enrollment has ever had."""
-    return [version for each in tx.networks.of(key) for version in versions(tx, key, each.template)]
+def every(tx: Tx, key: EnrollmentKey) -> list[tuple[Version, Kind]]:
+    """Every certificate after a template that an enrollment has ever had."""
+    assignments = tx.networks.of(key)
+    return [(version, kind_of(each.template)) for each in assignments for version in versions(tx, key, each.template)]
 
 
 def _of(tx: Tx, assignment: NetworkAssignment) -> Standing | None:

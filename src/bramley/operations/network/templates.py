@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bramley.model.events import Event, EventKind
-from bramley.model.networks import NetworkTemplate
+from bramley.model.networks import RECIPIENT, NetworkTemplate
 from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.installation import Installation
 from bramley.pki.keystore import Place, Sealer
 from bramley.profiles import network_profile
-from bramley.profiles.network import Template
+from bramley.profiles.network import PROFILE_RECIPIENT, Template
 from bramley.profiles.network_reading import read
 from bramley.storage.protocols import Tx
 
@@ -87,9 +87,15 @@ def find(tx: Tx, name: str) -> NetworkTemplate:
     return found
 
 
+def require(tx: Tx, name: str) -> None:
+    """NotFound where there is no such template: neither a kept one, nor the one that is always there."""
+    if name != RECIPIENT:
+        find(tx, name)
+
+
 def opened(tx: Tx, sealer: Sealer, name: str) -> Template:
     """What a template says. NotFound."""
-    return _read(sealer, find(tx, name))
+    return PROFILE_RECIPIENT if name == RECIPIENT else _read(sealer, find(tx, name))
 
 
 def _kept(tx: Tx, sealer: Sealer, found: NetworkTemplate) -> Kept:

@@ -17,14 +17,13 @@ from bramley.mdm.token_update import DELIVER_PROFILES, leave_delivery, leave_pus
 from bramley.model.commands import Command, CommandState, CommandUUID
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.jobs import Job
-from bramley.model.kinds import Kind
 from bramley.model.lineages import Version
 from bramley.model.profiles import Handling, Installation, InstallState, ProfileID, StoredProfile
-from bramley.operations import commands, records
+from bramley.operations import commands
 from bramley.operations.identity_standing import in_words
 from bramley.operations.installation import Installation as Here
 from bramley.operations.live import Live
-from bramley.operations.profiles import checking, making
+from bramley.operations.profiles import checking, making, recipients
 from bramley.operations.profiles.keeping import content_place
 from bramley.operations.profiles.making import Recipe
 from bramley.pki import certificates
@@ -45,6 +44,12 @@ class _Situation:
     wanted: Mapping[ProfileID, StoredProfile]
     standing: Mapping[ProfileID, Installation]
     recipient: Version | None
+    awaited: str
+    """What it waits for, where nothing can be encrypted to it though it has an identity; else empty."""
+
+    def waits(self, step: Step) -> bool:
+        """Whether a step has to wait until something can be encrypted to the device."""
+        return bool(self.awaited) and step.act is Act.INSTALL and self.wanted[step.profile_id].handling is Handling.ENCRYPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +69,8 @@ async def deliver(live: Live, key: EnrollmentKey, *, actor: str) -> int:
     situation = await here.store.read(lambda tx: _situation(tx, key, now))
     if situation is None or not situation.steps:
         return 0
+    if any(situation.waits(step) for step in situation.steps):
+        await recipients.have_fetched(live, key, actor=actor)
     made = {step: await asyncio.to_thread(_make, live, situation, step, now) for step in situation.steps}
 
     def act(tx: Tx) -> int:
@@ -78,11 +85,6 @@ async def deliver(live: Live, key: EnrollmentKey, *, actor: str) -> int:
         return sum(done)
 
     return await here.store.run(act)
-
-
-def recipient_of(tx: Tx, key: EnrollmentKey) -> Version | None:
-    """What is encrypted to: the certificate that the device has for it, else the identity that it presents."""
-    return records.active(tx, Kind.PROFILE_RECIPIENT, key) or records.active(tx, Kind.DEVICE_IDENTITY, key)
 
 
 def settle(tx: Tx, command: Command, *, now: datetime) -> None:
@@ -124,7 +126,7 @@ def _situation(tx: Tx, key: EnrollmentKey, now: datetime) -> _Situation | None:
     if enrollment.state is not EnrollmentState.ACTIVE:
         return None
     wanted, standing = tx.profiles.wanted(enrollment.id), tx.profiles.on_device(key)
-    recipient = recipient_of(tx, key)
+    recipient = recipients.recipient_of(tx, key, now)
     steps = installs.steps(wanted, standing, recipient=recipient.sha256 if recipient else None, now=now)
     return _Situation(
         enrollment,
@@ -132,6 +134,7 @@ def _situation(tx: Tx, key: EnrollmentKey, now: datetime) -> _Situation | None:
         {profile.id: profile for profile in wanted},
         {each.profile_id: each for each in standing},
         recipient,
+        "" if recipient else recipients.awaited(tx, key),
     )
 
 
@@ -139,6 +142,8 @@ def _make(live: Live, situation: _Situation, step: Step, now: datetime) -> _Made
     """Everything that takes time. What cannot be made is not sent, in clear or unsigned least of all."""
     if step.act is not Act.INSTALL:
         return _Made(None)
+    if situation.waits(step):
+        return _Made(None, situation.awaited)
     profile, here = situation.wanted[step.profile_id], live.installation
     recipient = situation.recipient if profile.handling is Handling.ENCRYPT else None
     try:

@@ -41,8 +41,9 @@ def make(recipe: Recipe, signer: Pair, now: datetime) -> bytes:
     if recipe.handling is Handling.ENCRYPT:
         if recipe.recipient is None:
             raise NoRecipient(
-                "The profile is to be encrypted, and the device has no identity in force to encrypt it to.",
-                advice="`bramley device show` tells of its identities.",
+                "The profile is to be encrypted, and the device has no certificate in force to encrypt it to.",
+                advice="`bramley device show` tells of its identities; where its identity is elliptic, `bramley network assign "
+                "profile-recipient` has it fetch a certificate with an RSA key.",
             )
         written = encrypt(content, recipe.recipient)
     else:

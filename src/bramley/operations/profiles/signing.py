@@ -14,8 +14,8 @@ from bramley.operations import devices, signers
 from bramley.operations.errors import Invalid
 from bramley.operations.live import Live
 from bramley.operations.profiles import making
-from bramley.operations.profiles.delivery import recipient_of
 from bramley.operations.profiles.making import Recipe
+from bramley.operations.profiles.recipients import recipient_of
 from bramley.operations.server_certificates import Pair
 from bramley.operations.signers import Signer
 from bramley.pki import certificates
@@ -52,7 +52,7 @@ async def sign_for_device(live: Live, data: bytes, device: str, pair: Pair, now:
 
     def read(tx: Tx) -> tuple[Enrollment, Version | None]:
         enrollment = devices.resolve(tx, device)
-        return enrollment, recipient_of(tx, enrollment.parent or enrollment.key)
+        return enrollment, recipient_of(tx, enrollment.parent or enrollment.key, now)
 
     enrollment, version = await live.installation.store.read(read)
     recipient = certificates.load(version.certificate) if version is not None and version.certificate else None

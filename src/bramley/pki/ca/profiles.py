@@ -107,6 +107,16 @@ FILEVAULT_ESCROW: Final = CertificateProfile(
     key_usage=frozenset({"key_encipherment"}),
 )
 
+# Profiles are encrypted to it, and nothing else is done with it. emailProtection is what OpenSSL demands of a recipient; without
+# usages the key would do for more.
+PROFILE_RECIPIENT: Final = CertificateProfile(
+    name="profile-recipient",
+    lifetime=_YEAR,
+    longest=5 * _YEAR,
+    key_usage=frozenset({"key_encipherment"}),
+    extended_key_usage=(oids.EMAIL_PROTECTION,),
+)
+
 # Nobody asks whether it is revoked (RFC 6960 section 4.2.2.2.1): what makes up for that is its short life.
 OCSP_RESPONDER: Final = CertificateProfile(
     name="ocsp-responder",

@@ -11,8 +11,7 @@ from datetime import datetime
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
-from cryptography.hazmat.primitives.asymmetric import rsa
-
+from bramley.pki import keys
 from bramley.pki.errors import PKIError
 from bramley.pki.scep.client import SCEPClient
 from bramley.pki.scep.errors import Refused
@@ -116,7 +115,7 @@ async def send(
 async def try_scep(
     client: SCEPClient,
     csr_der: bytes,
-    key: rsa.RSAPrivateKey,
+    key: keys.PrivateKey,
     *,
     signer: Identity | None,
     renewal: bool,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from cryptography import x509
 
+from bramley.pki.keys import KeyAlgorithm
 from bramley.sandbox.device.identity import UserAccount
 from bramley.sandbox.device.transport import Patience
 from bramley.sandbox.signature import SignatureStyle
@@ -20,6 +21,8 @@ class Behaviour:
     machine's roots are. `not_now_rate` is from 0 to 1. `own_time` has the device's clock judge server certificates (see
     `Transport`). `legacy_scep` has it take SCEP answers in SHA-1 and single DES. `poll_seconds` is how often `run` connects
     without a push (None: never), `recheck_seconds` how soon it comes back by itself after NotNow or after a failure.
+    `hardware_key` has it make the key of its identity on that curve, as Apple's hardware does for ACME: nothing can be encrypted
+    to such a key. Other certificates get keys as their profiles say.
     """
 
     style: SignatureStyle = SignatureStyle.APPLE
@@ -34,3 +37,4 @@ class Behaviour:
     legacy_scep: bool = False
     poll_seconds: float | None = None
     recheck_seconds: float = 1.0
+    hardware_key: KeyAlgorithm | None = None

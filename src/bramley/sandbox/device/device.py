@@ -92,9 +92,9 @@ class SimulatedDevice:
         return profile
 
     async def obtain_identity(self) -> Identity:
-        """As the enrollment profile says: makes an RSA key and gets a certificate for it by SCEP, or takes what came along."""
+        """As the enrollment profile says: makes a key and gets a certificate for it by SCEP, or takes what came along."""
         _, settings = require_enrollment(self.holdings.enrollment)
-        self.holdings.identity = await self.holdings.take_identity(settings)
+        self.holdings.identity = await self.holdings.take_identity(settings, self.behaviour.hardware_key)
         return self.holdings.identity
 
     async def authenticate(self, identity: Identity | None = None) -> None:
@@ -178,7 +178,7 @@ class SimulatedDevice:
             anchors=self.transport.anchors,
             now=self._clock.now(),
             allow_unsigned=allow_unsigned,
-            identity=self.identity,
+            identities=self.holdings.identities,
         )
 
     async def _deliver(self, url: str, content_type: str, message: Message, identity: Identity | None = None) -> Answer:
@@ -212,8 +212,7 @@ class SimulatedDevice:
         return messages.report(self.sender(channel.user), command_uuid, outcome.status, outcome.result), outcome.after
 
     def _knowledge(self) -> Knowledge:
-        held = [*([self.identity] if self.identity else []), *self.holdings.network.values()]
-        identities = [each.certificate for each in held]
+        identities = [each.certificate for each in self.holdings.identities]
         profiles = list(self.holdings.profiles.values())
         return Knowledge(
             self.device,
@@ -233,7 +232,7 @@ class SimulatedDevice:
         """
         mdm, settings = require_enrollment(profile)
         self.mdm.require_same_enrollment(mdm)
-        identity = await self.holdings.take_identity(settings)
+        identity = await self.holdings.take_identity(settings, self.behaviour.hardware_key)
         await self.authenticate(identity)
         for user in list(self.channels):
             await self.token_update(user, identity)

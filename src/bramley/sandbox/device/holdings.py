@@ -10,9 +10,11 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bramley.clock import Clock
-from bramley.pki import csr, pkcs12
+from bramley.pki import csr, keys, pkcs12
 from bramley.pki.errors import PKIError
+from bramley.pki.keys import KeyAlgorithm
 from bramley.pki.scep.client import SCEPClient
+from bramley.pki.scep.enrollment import temporary_signer
 from bramley.sandbox.device.profile import MDMSettings, PKCS12Settings, Profile, SCEPSettings
 from bramley.sandbox.device.transport import SCEPTransport, Transport
 from bramley.sandbox.errors import BadProfile, IdentityRefused, Unenrolled
@@ -54,6 +56,11 @@ class Holdings:
         """Whether there are an enrollment profile and an identity."""
         return self._enrollment is not None and self.identity is not None
 
+    @property
+    def identities(self) -> list[Identity]:
+        """All that it holds, the one in use first."""
+        return [*([self.identity] if self.identity else []), *self.network.values()]
+
     def is_enrollment(self, identifier: str) -> bool:
         return identifier == self._enrollment
 
@@ -93,21 +100,27 @@ class Holdings:
         self._obtained.clear()
         await self._trust()
 
-    async def take_identity(self, settings: IdentitySettings) -> Identity:
+    async def take_identity(self, settings: IdentitySettings, curve: KeyAlgorithm | None = None) -> Identity:
         """The identity that a profile brings along, or has the device fetch. Raises BadProfile, IdentityRefused."""
         if isinstance(settings, PKCS12Settings):
             return await asyncio.to_thread(_unpacked, settings)
-        return await self.fetch_identity(settings)
+        return await self.fetch_identity(settings, curve)
 
-    async def fetch_identity(self, scep: SCEPSettings) -> Identity:
+    async def fetch_identity(self, scep: SCEPSettings, curve: KeyAlgorithm | None = None) -> Identity:
         """A new key and a certificate for it by SCEP (RFC 8894). Raises IdentityRefused.
 
         An identity that was already issued for this payload is used again: the challenge is spent, and a device that
-        was interrupted between SCEP and Authenticate must be able to go on.
+        was interrupted between SCEP and Authenticate must be able to go on. With a `curve` the key is on it, and an RSA key
+        that is thrown away signs the request and opens the answer.
         """
         if (earlier := self._obtained.get((scep.uuid, scep.challenge))) is not None:
             return earlier
-        key = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=scep.key_size)
+        transient = await asyncio.to_thread(rsa.generate_private_key, public_exponent=65537, key_size=scep.key_size)
+        key = transient if curve is None else keys.generate(curve)
+        signer = None
+        if curve is not None:
+            throwaway = temporary_signer(transient, scep.subject, now=self._clock.now())
+            signer = (throwaway.certificate, throwaway.key)
         client = SCEPClient(SCEPTransport(self._transport, scep.url))
         request = csr.build(key, scep.subject, challenge_password=scep.challenge)
         try:
@@ -115,7 +128,9 @@ class Holdings:
             ra = None
             if behind:  # an RA comes first, the CA behind it next
                 ra, ca = ca, behind[0]
-            issued = await client.enroll(key, request, ca=ca, ra=ra, now=self._clock.now(), allow_legacy=self._legacy_scep)
+            issued = await client.enroll(
+                key, request, ca=ca, ra=ra, signer=signer, now=self._clock.now(), allow_legacy=self._legacy_scep
+            )
         except PKIError as error:
             raise IdentityRefused(f"No identity from {urlsplit(scep.url).netloc}: {error.message}") from error
         identity = Identity(issued[0], key)

@@ -6,10 +6,11 @@ import plistlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 from xml.parsers.expat import ExpatError
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
 
 from bramley.pki import certificates, chains, cms
@@ -50,7 +51,18 @@ class PKCS12Settings:
 
 @dataclass(frozen=True, slots=True)
 class MDMSettings:
-    """What a `com.apple.mdm` payload asks of the device."""
+    """What a `com.apple.mdm` payload asks of the device. It goes by the same `IMMUTABLE` until it enrolls anew."""
+
+    IMMUTABLE: ClassVar[tuple[str, ...]] = (
+        "topic",
+        "server_url",
+        "check_in_url",
+        "assigned_managed_apple_id",
+        "enrollment_mode",
+        "required_app_id",
+        "per_user_connections",
+    )
+    ALL_RIGHTS: ClassVar[int] = 8191
 
     identity_uuid: str
     topic: str
@@ -59,15 +71,32 @@ class MDMSettings:
     sign_message: bool
     check_out_when_removed: bool
     capabilities: frozenset[str]
+    access_rights: int | None
+    assigned_managed_apple_id: str | None
+    enrollment_mode: str | None
+    required_app_id: int | None
 
     def require_same_enrollment(self, other: MDMSettings) -> None:
-        """Raises BadProfile where a replacement changes what Apple says it may not."""
-        for what in ("topic", "server_url", "check_in_url"):
+        """Raises BadProfile where `other`, a replacement, changes what Apple says it may not (Apple, "MDM")."""
+        for what in self.IMMUTABLE:
             if getattr(self, what) != getattr(other, what):
                 raise BadProfile(
-                    f"A replacement of the enrollment profile may not change its {what}: {getattr(self, what)} came.",
+                    f"A replacement of the enrollment profile may not change its {what}: {getattr(other, what)} came.",
                     advice="Enroll anew to change it.",
                 )
+        # Which rights there are without the key, Apple does not say: none that could be relied on, all that could be meant.
+        if self.access_rights != other.access_rights:
+            held, asked = self.access_rights or 0, self.ALL_RIGHTS if other.access_rights is None else other.access_rights
+            if asked & ~held:
+                raise BadProfile(
+                    f"A replacement of the enrollment profile may not add access rights to {held}: {asked} came.",
+                    advice="Enroll anew to change it.",
+                )
+
+    @property
+    def per_user_connections(self) -> bool:
+        """Whether users have channels of their own."""
+        return "com.apple.mdm.per-user-connections" in self.capabilities
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +135,9 @@ class Profile:
         if payload is None:
             return None
         try:
+            rights = payload.get("AccessRights")
+            if rights is not None and type(rights) is not int:
+                raise BadProfile("Expected AccessRights to be an integer; something else came.")
             return MDMSettings(
                 identity_uuid=payload["IdentityCertificateUUID"],
                 topic=payload["Topic"],
@@ -114,6 +146,10 @@ class Profile:
                 sign_message=payload.get("SignMessage", False),
                 check_out_when_removed=payload.get("CheckOutWhenRemoved", False),
                 capabilities=frozenset(payload.get("ServerCapabilities", ())),
+                access_rights=rights,
+                assigned_managed_apple_id=payload.get("AssignedManagedAppleID"),
+                enrollment_mode=payload.get("EnrollmentMode"),
+                required_app_id=payload.get("RequiredAppIDForMDM"),
             )
         except KeyError as error:
             raise BadProfile(f"Expected a com.apple.mdm payload with {error}; it has none.") from None
@@ -165,11 +201,11 @@ def open_profile(
     anchors: Sequence[x509.Certificate],
     now: datetime,
     allow_unsigned: bool = False,
-    identity: Identity | None = None,
+    identities: Sequence[Identity] = (),
 ) -> Profile:
     """Reads a profile; a signed one must chain to the anchors. Raises BadProfile for whatever a device would refuse.
 
-    Payloads that are encrypted are opened with the `identity`.
+    Payloads that are encrypted are opened with the one of the `identities` that they are encrypted to.
     """
     if data[:1] == b"\x30":
         content, signers = _verified(data, anchors, now)
@@ -183,7 +219,7 @@ def open_profile(
         raise BadProfile(f"Expected a property list; {error}.") from None
     encrypted = isinstance(parsed, dict) and "EncryptedPayloadContent" in parsed
     if encrypted:
-        parsed = {**parsed, "PayloadContent": _decrypted(parsed, identity)}
+        parsed = {**parsed, "PayloadContent": _decrypted(parsed, identities)}
     profile = Profile(parsed, signers, encrypted)
     missing = {"PayloadIdentifier", "PayloadUUID", "PayloadType", "PayloadVersion"} - set(parsed)
     if missing or parsed["PayloadType"] != "Configuration" or not isinstance(parsed.get("PayloadContent"), list):
@@ -206,20 +242,25 @@ def _verified(data: bytes, anchors: Sequence[x509.Certificate], now: datetime) -
     return verified.content, tuple(certificates.der(one) for one in chain)
 
 
-def _decrypted(profile: dict[str, Any], identity: Identity | None) -> list[dict[str, Any]]:
+def _decrypted(profile: dict[str, Any], identities: Sequence[Identity]) -> list[dict[str, Any]]:
     """The payloads of a profile that was encrypted to this device."""
     if "PayloadContent" in profile or profile.get("IsEncrypted") is not True:
         raise BadProfile("Expected an encrypted profile with IsEncrypted, and no payloads in clear.")
-    if identity is None:
-        raise BadProfile("The profile is encrypted, and the device has no identity to open it with.")
-    try:
-        sealed = cms.decrypt(profile["EncryptedPayloadContent"], certificate=identity.certificate, key=identity.key)
-        opened = plistlib.loads(sealed.content, fmt=plistlib.FMT_XML)
-    except (cms.CMSError, TypeError, ValueError, ExpatError, plistlib.InvalidFileException) as error:
-        raise BadProfile(f"The profile is encrypted, and not to this device's identity: {error}") from None
-    if not isinstance(opened, list):
-        raise BadProfile("Expected the encrypted payloads to be an array.")
-    return opened
+    reasons = []
+    for identity in identities:
+        if not isinstance(identity.key, rsa.RSAPrivateKey):
+            reasons.append("an elliptic key opens nothing")
+            continue
+        try:
+            sealed = cms.decrypt(profile["EncryptedPayloadContent"], certificate=identity.certificate, key=identity.key)
+            opened = plistlib.loads(sealed.content, fmt=plistlib.FMT_XML)
+        except (cms.CMSError, TypeError, ValueError, ExpatError, plistlib.InvalidFileException) as error:
+            reasons.append(str(error))
+            continue
+        if not isinstance(opened, list):
+            raise BadProfile("Expected the encrypted payloads to be an array.")
+        return opened
+    raise BadProfile(f"The profile is encrypted, and not to an identity of this device: {'; '.join(reasons) or 'it has none'}.")
 
 
 def _name_type(kind: str) -> x509.ObjectIdentifier:
