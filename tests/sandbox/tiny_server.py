@@ -59,7 +59,10 @@ Reply = tuple[int, str, bytes]
 
 @dataclass
 class TinyServer:
-    """`commands` are handed out one by one; `answers` (status and body) come first, and are for check-in and connect only."""
+    """`commands` are handed out one by one; `answers` (status and body) come first, and are for check-in and connect only.
+
+    `further` payloads are in each enrollment profile, `mdm` in its MDM payload.
+    """
 
     root: Authority
     identity_ca: Authority
@@ -72,6 +75,8 @@ class TinyServer:
     bootstrap_token: bytes | None = None
     refuse: Callable[[Request], int | None] = lambda _request: None
     signed: bool = True
+    further: list[dict[str, Any]] = field(default_factory=list)
+    mdm: dict[str, Any] = field(default_factory=dict)
     port: int = 0
     scheme: str = "http"
     _server: asyncio.Server | None = None
@@ -134,8 +139,9 @@ class TinyServer:
                 "PayloadType": "com.apple.mdm", "PayloadIdentifier": "o.mdm", "PayloadUUID": "M", **common,
                 "IdentityCertificateUUID": identity, "Topic": "com.apple.mgmt.External.orchard",
                 "ServerURL": f"{self.url}/connect", "CheckInURL": f"{self.url}/checkin", "SignMessage": True,
-                "CheckOutWhenRemoved": True, "AccessRights": 8191, **changes,
+                "CheckOutWhenRemoved": True, "AccessRights": 8191, **self.mdm, **changes,
             },
+            *self.further,
         ]  # fmt: skip
         return self.profile("o.enrollment", payloads)
 

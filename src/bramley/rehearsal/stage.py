@@ -117,10 +117,10 @@ class Stage:
         return found
 
 
-async def open_stage(folder: Path, clock: Clock, database: str = "") -> Stage:
+async def open_stage(folder: Path, clock: Clock, database: str = "", **settings: Any) -> Stage:
     """Starts everything on free loopback ports, with a data folder in `folder` and a push certificate in force.
 
-    `database` is the setting; an empty one.
+    `database` is the setting; an empty one. Other `settings` stand in for the usual ones, section by section.
     """
 
     async def issue(installation: Installation) -> str:
@@ -130,7 +130,7 @@ async def open_stage(folder: Path, clock: Clock, database: str = "") -> Stage:
         return topic
 
     apple = SandboxAppleCA.make(clock.now())
-    return await _open(folder, clock, apple, {"database": database}, issue)
+    return await _open(folder, clock, apple, {"database": database, **settings}, issue)
 
 
 async def _nothing(_installation: Installation) -> str:

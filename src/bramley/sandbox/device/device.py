@@ -191,8 +191,9 @@ class SimulatedDevice:
             await self.transport.present(signer)
             url = at_listener(url, self.behaviour.tls_base)
         headers = signature.header(body, signer, style, now=self._clock.now())
+        pins = self.mdm.check_in_pins if content_type == messages.CHECK_IN_TYPE else self.mdm.server_pins
         try:
-            return await self.transport.deliver("PUT", url, body=body, content_type=content_type, headers=headers)
+            return await self.transport.deliver("PUT", url, body=body, content_type=content_type, headers=headers, pins=pins)
         except Unenrolled as error:
             await self._leave(error.message)
             raise

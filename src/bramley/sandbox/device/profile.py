@@ -75,6 +75,9 @@ class MDMSettings:
     assigned_managed_apple_id: str | None
     enrollment_mode: str | None
     required_app_id: int | None
+    server_pins: tuple[x509.Certificate, ...] = ()
+    check_in_pins: tuple[x509.Certificate, ...] = ()
+    """The only certificates by which the server is trusted at the URL; none: whatever the device trusts."""
 
     def require_same_enrollment(self, other: MDMSettings) -> None:
         """Raises BadProfile where `other`, a replacement, changes what Apple says it may not (Apple, "MDM")."""
@@ -150,6 +153,8 @@ class Profile:
                 assigned_managed_apple_id=payload.get("AssignedManagedAppleID"),
                 enrollment_mode=payload.get("EnrollmentMode"),
                 required_app_id=payload.get("RequiredAppIDForMDM"),
+                server_pins=self._pinned(payload.get("ServerURLPinningCertificateUUIDs", [])),
+                check_in_pins=self._pinned(payload.get("CheckInURLPinningCertificateUUIDs", [])),
             )
         except KeyError as error:
             raise BadProfile(f"Expected a com.apple.mdm payload with {error}; it has none.") from None
@@ -187,6 +192,16 @@ class Profile:
         if not isinstance(archive, bytes) or not isinstance(password, str):
             raise BadProfile("Expected a PKCS#12 payload with an archive as data and a password as text; it has others.")
         return PKCS12Settings(payload["PayloadUUID"], archive, password)
+
+    def _pinned(self, uuids: object) -> tuple[x509.Certificate, ...]:
+        """The certificates of these payloads (Apple, "MDM": ServerURLPinningCertificateUUIDs)."""
+        if not isinstance(uuids, list) or not all(isinstance(each, str) for each in uuids):
+            raise BadProfile("Expected the UUIDs of certificates to pin to be a list of strings.")
+        there = {each.get("PayloadUUID"): each for each in self.payloads if each["PayloadType"] in _ROOT_TYPES}
+        missing = [each for each in uuids if each not in there]
+        if missing:
+            raise BadProfile(f"A certificate to pin is not in the profile: {missing[0]}.")
+        return tuple(certificates.load(there[each]["PayloadContent"]) for each in uuids)
 
     def _only(self, payload_type: str) -> dict[str, Any] | None:
         found = [payload for payload in self.payloads if payload["PayloadType"] == payload_type]

@@ -68,7 +68,7 @@ class Transport:
         self._patience = patience or Patience()
         self._added: tuple[x509.Certificate, ...] = ()
         self._identity: Identity | None = None
-        self._client: httpx2.AsyncClient | None = None
+        self._clients: dict[tuple[x509.Certificate, ...], httpx2.AsyncClient] = {}
 
     @property
     def anchors(self) -> tuple[x509.Certificate, ...]:
@@ -89,21 +89,33 @@ class Transport:
 
     async def close(self) -> None:
         """Ends its connections; the next request makes new ones."""
-        client, self._client = self._client, None
-        if client is not None:
+        clients, self._clients = self._clients, {}
+        for client in clients.values():
             await client.aclose()
 
     async def once(
-        self, method: str, url: str, *, body: bytes = b"", content_type: str = "", headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes = b"",
+        content_type: str = "",
+        headers: Mapping[str, str] | None = None,
+        pins: tuple[x509.Certificate, ...] = (),
     ) -> Answer:
-        """One request and its answer, whatever it is. Raises ServerUnreachable where there is none."""
-        if self._client is None:
-            self._client = httpx2.AsyncClient(verify=self._context(), timeout=self._patience.timeout, trust_env=False)
+        """One request and its answer, whatever it is. Raises ServerUnreachable where there is none.
+
+        With `pins` the server's chain has to lead to one of them, and nothing else is trusted.
+        """
+        client = self._clients.get(pins)
+        if client is None:
+            client = httpx2.AsyncClient(verify=self._context(pins), timeout=self._patience.timeout, trust_env=False)
+            self._clients[pins] = client
         sent = {"User-Agent": "MDM-Sandbox/1.0", **(headers or {})}
         if content_type:
             sent["Content-Type"] = content_type
         try:
-            response = await self._client.request(method, url, content=body or None, headers=sent)
+            response = await client.request(method, url, content=body or None, headers=sent)
         except httpx2.TransportError as error:
             raise ServerUnreachable(f"No answer from {url.partition('?')[0]}: {str(error) or type(error).__name__}.") from error
         if self._own_time:
@@ -111,7 +123,14 @@ class Transport:
         return Answer(response.status_code, response.headers.get("content-type", ""), response.content)
 
     async def deliver(
-        self, method: str, url: str, *, body: bytes = b"", content_type: str = "", headers: Mapping[str, str] | None = None
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes = b"",
+        content_type: str = "",
+        headers: Mapping[str, str] | None = None,
+        pins: tuple[x509.Certificate, ...] = (),
     ) -> Answer:
         """The same request until the server takes it. Raises ServerRefused or ServerUnreachable when patience ends.
 
@@ -121,7 +140,7 @@ class Transport:
         pause, refusals = self._patience.pause, 0
         while True:
             try:
-                answer = await self.once(method, url, body=body, content_type=content_type, headers=headers)
+                answer = await self.once(method, url, body=body, content_type=content_type, headers=headers, pins=pins)
             except ServerUnreachable:
                 if asyncio.get_running_loop().time() + pause > deadline:
                     raise
@@ -140,12 +159,14 @@ class Transport:
             await asyncio.sleep(pause)
             pause = min(pause * 2, _LONGEST_PAUSE)
 
-    def _context(self) -> ssl.SSLContext:
-        text = b"".join(certificates.pem(anchor) for anchor in self.anchors).decode()
+    def _context(self, pins: tuple[x509.Certificate, ...]) -> ssl.SSLContext:
+        text = b"".join(certificates.pem(each) for each in pins or self.anchors).decode()
         # cadata in place of the machine's roots where the device has its own, as a closed test network does
-        context = ssl.create_default_context(cadata=text if self._own else None)
+        context = ssl.create_default_context(cadata=text if pins or self._own else None)
         if text:
             context.load_verify_locations(cadata=text)
+        if pins:
+            context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # a pin need not be a root
         if self._own_time:
             context.verify_flags |= ssl.VerifyFlags(_NO_CHECK_TIME)
         if self._identity is not None:
