@@ -290,6 +290,8 @@ async def test_an_identity_is_renewed_and_revoked(world: World, device: Device) 
 
     renewal = await post(world, f"/devices/{device.udid}/identity/renew", None, 202)
     assert renewal["request_type"] == "InstallProfile"
+    for reason in ("", "a\x00b", "x" * 501):
+        await post(world, f"/devices/{device.udid}/identity/revoke", {"reason": reason}, 400)
     revoked = await post(world, f"/devices/{device.udid}/identity/revoke", {"reason": "stolen"}, 200)
     assert [(each["state"], each["reason"]) for each in revoked] == [("revoked", "stolen")]
 
@@ -353,9 +355,15 @@ async def test_the_schema_describes_every_route_and_is_open_to_all(world: World)
             "devices/{device}/escrow/fetch",
             "devices/{device}/escrow/rotate",
             "devices/{device}/escrow/reveal",
+            "devices/{device}/pins",
+            "devices/{device}/network/renew",
+            "devices/{device}/network/revoke",
             "escrow",
             "network/templates",
+            "network/templates/{template}",
             "network/assignments",
+            "network/assignments/unassign",
+            "network/certificates/{name}/revoke",
             "identities",
             "identities/rescue",
             "push",

@@ -15,6 +15,8 @@ from bramley.web.api.devices import LiveServer
 from bramley.web.api.requests import Limit, aware
 from bramley.web.api.views import CertificateDetailView, CertificateView, Page, next_after
 
+CertificateName = Annotated[str, PathParameter(description="version id, serial number or SHA-256 in hexadecimal")]
+
 
 @get("/certificates")
 async def list_certificates(
@@ -38,9 +40,7 @@ async def list_certificates(
 
 
 @get("/certificates/{name:str}")
-async def show_certificate(
-    live: LiveServer, name: Annotated[str, PathParameter(description="version id, serial number or SHA-256 in hexadecimal")]
-) -> CertificateDetailView:
+async def show_certificate(live: LiveServer, name: CertificateName) -> CertificateDetailView:
     """One certificate with its lineage and its history."""
     return CertificateDetailView.of(await certificates.show(live.installation, name))
 

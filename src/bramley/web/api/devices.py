@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
-from litestar import get, post
+from litestar import Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, JSONBody, PathParameter, QueryParameter
 
@@ -13,6 +13,7 @@ from bramley.model.enrollments import EnrollmentKey, EnrollmentState
 from bramley.operations import commands, device_commands, devices, identities, pushing, suspension
 from bramley.operations.device_commands import Sent
 from bramley.operations.live import Live
+from bramley.web.api.no_store import no_store
 from bramley.web.api.requests import (
     AdminRequest,
     CommandBody,
@@ -92,7 +93,9 @@ async def list_commands(live: LiveServer, device: DeviceName) -> list[CommandVie
 
 
 @post("/devices/{device:str}/commands")
-async def send_command(live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[CommandBody]) -> SentView:
+async def send_command(
+    live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[CommandBody]
+) -> Response[SentView]:
     """Queues a command and, unless `push` is false, a push to wake the device."""
     sent = await device_commands.send(
         live.installation,
@@ -102,7 +105,7 @@ async def send_command(live: LiveServer, request: AdminRequest, device: DeviceNa
         actor=request.auth,
         push=data.push,
     )
-    return SentView.sent(sent)
+    return no_store(SentView.sent(sent))
 
 
 @get("/devices/{device:str}/commands/{uuid:str}")

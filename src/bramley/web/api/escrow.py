@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Final, Self
+from typing import Annotated, Self
 
 import msgspec
 from litestar import Response, get, post
@@ -14,10 +14,9 @@ from msgspec import Meta
 from bramley.model.recovery_keys import RecoveryKey
 from bramley.operations import escrow
 from bramley.web.api.devices import DeviceName, LiveServer
+from bramley.web.api.no_store import no_store
 from bramley.web.api.requests import AdminRequest, Limit, Reason
 from bramley.web.api.views import CommandView
-
-_KEEP_NOWHERE: Final = {"Cache-Control": "no-store"}
 
 
 class RevealBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -83,7 +82,7 @@ async def reveal_recovery_key(
     shown = [
         RecoveryKeyView(recovery_key=each.text, received_at=each.received_at, replaced_at=each.replaced_at) for each in found
     ]
-    return Response(shown, headers=_KEEP_NOWHERE)
+    return no_store(shown)
 
 
 HANDLERS = (list_escrowed, enable_escrow, fetch_recovery_key, rotate_recovery_key, reveal_recovery_key)

@@ -1,4 +1,4 @@
-"""/network: templates of network identities, and which devices have one."""
+"""/network/assignments, /network/certificates and /devices/…/network: which devices have which network identity."""
 
 from __future__ import annotations
 
@@ -11,60 +11,37 @@ from litestar.params import FromQuery, JSONBody
 from msgspec import Meta
 
 from bramley.model.enrollments import EnrollmentKey
-from bramley.model.networks import NetworkIssuer, NetworkState, NetworkUse
-from bramley.operations.network import sending, standing, templates
+from bramley.model.networks import NetworkState
+from bramley.operations import certificates, devices
+from bramley.operations.network import ending, sending, standing
+from bramley.operations.network.ending import Taken
 from bramley.operations.network.sending import Sent
 from bramley.operations.network.standing import Standing
-from bramley.operations.network.templates import Kept
-from bramley.web.api.devices import LiveServer
-from bramley.web.api.requests import AdminRequest, Limit
+from bramley.web.api.certificates import CertificateName
+from bramley.web.api.devices import DeviceName, LiveServer
+from bramley.web.api.requests import AdminRequest, Limit, RevokeBody
 from bramley.web.api.views import Page, VersionView, next_after
 
 _Name = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[^\x00-\x1f\x7f]*$")]
 
 
 class AssignBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Devices that shall have an identity after a template: all of them, or none."""
+    """Devices that shall have an identity after a template, or no more: all of them, or none."""
 
     template: _Name
     devices: Annotated[list[_Name], Meta(min_length=1, max_length=1000)]
 
 
-class TemplateView(msgspec.Struct, frozen=True, kw_only=True):
-    """A template, without challenge and payloads, which may hold secrets. `url` is the outside CA's, where there is one."""
+class RenewNetworkBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Without `template`, all that the device shall have."""
 
-    name: str
-    use: NetworkUse
-    issuer: NetworkIssuer
-    url: str | None
-    subject: list[tuple[str, str]]
-    sans: dict[str, str]
-    key_size: int
-    lifetime_days: float | None
-    renew_at: float
-    devices: int
-    created_at: datetime
-    changed_at: datetime
-    changed_by: str
+    template: _Name | None = None
 
-    @classmethod
-    def of(cls, kept: Kept) -> Self:
-        stored, template = kept.stored, kept.template
-        return cls(
-            name=stored.name,
-            use=stored.use,
-            issuer=stored.issuer,
-            url=template.outside.url if template.outside else None,
-            subject=list(template.subject),
-            sans=dict(template.sans),
-            key_size=template.key_size,
-            lifetime_days=template.lifetime.total_seconds() / 86400 if template.lifetime else None,
-            renew_at=template.renew_at,
-            devices=kept.devices,
-            created_at=stored.created_at,
-            changed_at=stored.changed_at,
-            changed_by=stored.changed_by,
-        )
+
+class RevokeNetworkBody(RevokeBody, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`because` is what CRL and OCSP tell others, by default unspecified. Without `template`, all that the device has."""
+
+    template: _Name | None = None
 
 
 class AssignmentView(msgspec.Struct, frozen=True, kw_only=True):
@@ -100,18 +77,35 @@ class SentView(msgspec.Struct, frozen=True, kw_only=True):
 
     device_key: str
     device_id: str | None
+    template: str
     command_uuid: str | None
 
     @classmethod
     def of(cls, sent: Sent) -> Self:
-        command = sent.command.uuid if sent.command else None
-        return cls(device_key=sent.enrollment.key, device_id=sent.enrollment.id, command_uuid=command)
+        return cls(
+            device_key=sent.enrollment.key,
+            device_id=sent.enrollment.id,
+            template=sent.assignment.template,
+            command_uuid=sent.command.uuid if sent.command else None,
+        )
 
 
-@get("/network/templates")
-async def list_templates(live: LiveServer) -> list[TemplateView]:
-    """The templates, in order of name."""
-    return [TemplateView.of(each) for each in await templates.listing(live.installation)]
+class TakenView(msgspec.Struct, frozen=True, kw_only=True):
+    """A device, the certificates that ended, and the command to wait for; null where it cannot be told any more."""
+
+    device_key: str
+    device_id: str | None
+    ended: list[VersionView]
+    command_uuid: str | None
+
+    @classmethod
+    def of(cls, taken: Taken) -> Self:
+        return cls(
+            device_key=taken.enrollment.key,
+            device_id=taken.enrollment.id,
+            ended=[VersionView.of(version) for version in taken.ended],
+            command_uuid=taken.command.uuid if taken.command else None,
+        )
 
 
 @get("/network/assignments")
@@ -142,4 +136,51 @@ async def assign_devices(live: LiveServer, request: AdminRequest, data: JSONBody
     return [SentView.of(each) for each in sent]
 
 
-HANDLERS = (list_templates, list_assignments, assign_devices)
+@post("/network/assignments/unassign", status_code=200)
+async def unassign_devices(live: LiveServer, request: AdminRequest, data: JSONBody[AssignBody]) -> list[TakenView]:
+    """Takes the identity of a template away from devices: its profile is removed, and what Bramley issued is revoked at once."""
+    taken = await ending.unassign(live.installation, data.template, data.devices, actor=request.auth)
+    return [TakenView.of(each) for each in taken]
+
+
+@post("/devices/{device:str}/network/renew", status_code=202)
+async def renew_network_identities(
+    live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[RenewNetworkBody]
+) -> list[SentView]:
+    """Sends the device its network identities anew, before they are due, or since it has lost one."""
+    sent = await sending.renew(live, device, data.template, actor=request.auth)
+    return [SentView.of(each) for each in sent]
+
+
+@post("/devices/{device:str}/network/revoke", status_code=200)
+async def revoke_network_identities(
+    live: LiveServer, request: AdminRequest, device: DeviceName, data: JSONBody[RevokeNetworkBody]
+) -> list[VersionView]:
+    """Revokes the network identities that Bramley issued to the device. Nothing takes their place until they are renewed."""
+    # by our key: what a device calls itself is its own choice, and could be the serial number of another's certificate
+    key = await live.installation.store.read(lambda tx: devices.resolve(tx, device).key)
+    revoked = await ending.revoke(
+        live.installation, key, data.template, reason=data.reason, because=data.because, actor=request.auth
+    )
+    return [VersionView.of(version) for version in revoked]
+
+
+@post("/network/certificates/{name:str}/revoke", status_code=200)
+async def revoke_network_certificate(
+    live: LiveServer, request: AdminRequest, name: CertificateName, data: JSONBody[RevokeBody]
+) -> VersionView:
+    """Revokes one network identity that Bramley issued, also one that is out of use already."""
+    # by its id, for the same reason: a device that is called like this loses nothing here
+    known = await live.installation.store.read(lambda tx: certificates.find(tx, name))
+    (revoked,) = await ending.revoke(live.installation, known.id, reason=data.reason, because=data.because, actor=request.auth)
+    return VersionView.of(revoked)
+
+
+HANDLERS = (
+    list_assignments,
+    assign_devices,
+    unassign_devices,
+    renew_network_identities,
+    revoke_network_identities,
+    revoke_network_certificate,
+)

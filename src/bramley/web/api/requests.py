@@ -59,7 +59,7 @@ class PushBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class RevokeBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`because` is what CRL and OCSP tell others; by default unspecified, or cessationOfOperation for what was out of use."""
 
-    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    reason: Annotated[Reason, Meta(min_length=1)]
     because: RevocationReason | None = None
 
 
