@@ -66,7 +66,8 @@ def payloads() -> str:
         lines += [f"## `{known.name}`", "", f"{known.title}. {known.purpose}", ""]
         forbidden = ", ".join(system for system, mode in known.user_enrollment.items() if mode == "forbidden")
         unless = f" User Enrollment forbids it on {forbidden}." if forbidden else ""
-        lines += [f"From {offered} on.{unless}", "", *_keys(known.keys), *_form(form)]
+        scope = f" Over MDM, Macs take it in the PayloadScope `{known.scope}` alone." if known.scope else ""
+        lines += [f"From {offered} on.{unless}{scope}", "", *_keys(known.keys), *_form(form)]
     return "\n".join(lines)
 
 

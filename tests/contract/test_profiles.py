@@ -15,6 +15,7 @@ from bramley.model.profiles import (
     Installation,
     InstallState,
     ProfileID,
+    Scope,
     StoredProfile,
     TargetKind,
 )
@@ -50,7 +51,7 @@ async def wanted(store: Store, device: str = UDID) -> list[str]:
 
 
 async def test_a_profile_comes_back_as_it_was(store: Store) -> None:
-    made = profile("wifi", handling=Handling.ENCRYPT, name="Wi-Fi für alle")
+    made = profile("wifi", handling=Handling.ENCRYPT, name="Wi-Fi für alle", scope=Scope.USER)
     await add(store, made, profile("a"))
     assert await store.read(lambda tx: tx.profiles.get(made.id)) == made
     assert await store.read(lambda tx: tx.profiles.by_identifier("example.wifi")) == made
@@ -131,6 +132,9 @@ async def test_how_a_profile_stands(store: Store) -> None:
     assert await store.read(lambda tx: tx.profiles.on_device(ANN.key)) == [others[1], done], "nothing of before is left"
     await store.run(lambda tx: tx.profiles.forget(ANN.key, wifi.id))
     assert await store.read(lambda tx: tx.profiles.on_device(ANN.key)) == [others[1]]
+    await store.run(lambda tx: tx.profiles.forget_all(ANN.key))
+    assert await store.read(lambda tx: tx.profiles.on_device(ANN.key)) == []
+    assert await store.read(lambda tx: tx.profiles.on_device(BOB.key)) == [others[0]], "another's stays"
 
 
 @pytest.mark.parametrize("why", ["assigned", "on a device"])

@@ -100,13 +100,13 @@ async def test_what_waits_over_a_renewal_is_encrypted_anew(play: Play) -> None:
 
 @on_sqlite
 async def test_what_cannot_be_made_is_not_sent(play: Play) -> None:
-    device = await play.device(2)
-    await play.keep(profile("Orchard {{ user.short_name }}"))
+    device = await play.device(3)  # an iPhone tells no name when it enrolls
+    await play.keep(profile("Orchard {{ device.name }}"))
     await play.assign(of(device))
     await play.until(device, InstallState.FAILED)
     on = await play.standing(device)
     assert on is not None
-    assert "user.short_name" in on.problem
+    assert "device.name" in on.problem
     assert device.history == []
 
 

@@ -86,6 +86,19 @@ async def test_what_is_due_is_asked_for_and_the_device_woken(live: Live, renewal
     assert len(await _pushes(live)) == 1
 
 
+async def test_one_whose_renewal_cannot_be_made_holds_up_no_other(
+    live: Live, renewals: Renewals, device: EnrollmentKey, device_keys: list[keys.PrivateKey], clock: SetClock
+) -> None:
+    other = await enrolled(live, device_keys[1], "00008030-001A35E40212802F")
+    await _set(live, device, invariants="former:gone")  # of a former MDM, whose profile is not there
+    clock.moment += DUE
+    (outcome,) = await renewals.renew_due(ROUND)
+    assert device in outcome.error
+    assert other not in outcome.error
+    assert await _commands(live) == []
+    assert len((await devices.show(live.installation, other)).commands) == 1
+
+
 async def test_a_device_that_was_asked_lately_is_only_woken(live: Live, renewals: Renewals, clock: SetClock) -> None:
     clock.moment += DUE
     await renewals.renew_due(ROUND)

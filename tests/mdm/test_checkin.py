@@ -15,9 +15,10 @@ from bramley.mdm.commands import SecurityInfo
 from bramley.mdm.errors import BadMessage, NotOffered, Quarantined, Refusal, Refused
 from bramley.mdm.messages import parse_checkin
 from bramley.model.commands import CommandState
-from bramley.model.enrollments import EnrollmentState, Purpose
+from bramley.model.enrollments import EnrollmentKey, EnrollmentState, Purpose
 from bramley.model.events import EventKind
 from bramley.model.lineages import VersionState
+from bramley.model.profiles import Handling, Installation, InstallState, ProfileID, StoredProfile
 from bramley.pki.keystore import Place
 from bramley.storage.protocols import Tx
 
@@ -83,6 +84,8 @@ class TestEnrolling:
         await server.token_update(first, UserID="u-1")
         await server.checkin(first, "SetBootstrapToken", BootstrapToken=b"boot")
         uuid = await server.queue(first.enrollment_key, SecurityInfo())
+        keys = [first.enrollment_key, *(channel.key for channel in await server.channels(first.enrollment_key))]
+        await _install(server, *keys)
 
         second = await server.issue(first.enrollment_key)
         await server.authenticate(second)
@@ -90,6 +93,7 @@ class TestEnrolling:
         assert (row.state, row.bootstrap_token, row.push_token, row.enrolled_at) == (EnrollmentState.PENDING, None, None, None)
         assert (await server.command(row.key, uuid)).state is CommandState.CANCELLED
         assert [channel.state for channel in await server.channels(row.key)] == [EnrollmentState.CHECKED_OUT]
+        assert await _installed(server, *keys) == [0, 0], "an erased device has no profiles"
         await server.token_update(second)
         assert (await server.row(row.key)).state is EnrollmentState.ACTIVE
 
@@ -258,7 +262,7 @@ class TestTokenUpdate:
         assert (channel.user_short_name, channel.user_long_name) == ("jo", "Jo Appleseed")
         assert (channel.topic, channel.push_token) == (TOPIC, b"\x02" * 32)
         assert (await server.row(identity.enrollment_key)).push_token == b"\x01" * 32
-        assert await _drain_jobs(server) == 1
+        assert await _drain_jobs(server) == 2, "a push, and the profiles of the user"
         await server.token_update(identity, **user)
         assert len(await server.channels(identity.enrollment_key)) == 1
 
@@ -267,7 +271,9 @@ class TestTokenUpdate:
         await server.token_update(identity, UserID="u-1")
         (channel,) = await server.channels(identity.enrollment_key)
         await server.queue(channel.key, SecurityInfo())
+        await _install(server, identity.enrollment_key, channel.key)
         await server.checkin(identity, "CheckOut", UserID="u-1")
+        assert await _installed(server, identity.enrollment_key, channel.key) == [1, 0]
         assert (await server.row(identity.enrollment_key)).state is EnrollmentState.ACTIVE
         assert (await server.row(channel.key)).state is EnrollmentState.CHECKED_OUT
         await refused(Refusal.UNKNOWN_CHANNEL, server, identity, "CheckOut", UserID="u-1")
@@ -282,7 +288,9 @@ class TestLeaving:
         await server.token_update(identity, UserID="u-1")
         (channel,) = await server.channels(identity.enrollment_key)
         uuids = [(key, await server.queue(key, SecurityInfo())) for key in (identity.enrollment_key, channel.key)]
+        await _install(server, identity.enrollment_key, channel.key)
         assert await server.checkin(identity, "CheckOut") == Answer()
+        assert await _installed(server, identity.enrollment_key, channel.key) == [0, 0]
         for key, uuid in uuids:
             assert (await server.row(key)).state is EnrollmentState.CHECKED_OUT
             assert (await server.command(key, uuid)).state is CommandState.CANCELLED
@@ -383,8 +391,27 @@ async def test_another_devices_key_is_not_ours_to_use(server: Server) -> None:
     await refused(Refusal.NOT_THIS_DEVICE, server, first, "GetBootstrapToken", UDID="SECOND")
 
 
+async def _install(server: Server, *keys: EnrollmentKey) -> None:
+    """Puts a profile on record as installed."""
+
+    def put(tx: Tx) -> None:
+        profile_id = ProfileID("wifi")
+        tx.profiles.add(
+            StoredProfile(profile_id, "example.wifi", "Wi-Fi", 1, Handling.SIGN, b"sealed", "ab", server.now, server.now, "test")
+        )
+        for key in keys:
+            tx.profiles.put(Installation(key, profile_id, 1, InstallState.INSTALLED, server.now))
+
+    await server.store.run(put)
+
+
+async def _installed(server: Server, *keys: EnrollmentKey) -> list[int]:
+    """How many profiles each has, as far as is on record."""
+    return await server.store.read(lambda tx: [len(tx.profiles.on_device(key)) for key in keys])
+
+
 async def _drain_jobs(server: Server) -> int:
-    """How many push jobs were ready; they are now done."""
+    """How many jobs were ready; they are now done."""
 
     def drain(tx: Tx) -> int:
         jobs = tx.jobs.claim("test", server.now, timedelta(minutes=1), 100)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from bramley.model.profiles import Scope
 from bramley.pki import certificates
-from bramley.profiles.build import Profile, Scope
+from bramley.profiles.build import Profile
 from bramley.profiles.errors import BadPayload
 from bramley.profiles.payloads import CertificatePayload, MDMPayload, PKCS12Payload, RootCertificatePayload, SCEPPayload
 

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bramley.model.profiles import Scope
 from bramley.model.systems import modes, offer, only
 from bramley.profiles.rules import COMMON, TOP_LEVEL, TYPES, Finding, Key, Kind, Rule, Severity, System, Target
 from bramley.profiles.rules.keys import UUID_FORM
@@ -95,6 +96,13 @@ def test_the_table_has_the_keys_of_the_schema(schema: Any, name: str) -> None:
     }
     spans = {system: str(span) for system, span in TYPES[name].on.items()}
     assert spans == {system: schema_span(one) for system, one in found["payload"]["supportedOS"].items()}
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_macs_take_it_on_the_channels_of_the_schema(schema: Any, name: str) -> None:
+    mac = schema.find("mdm/profiles", "payloadtype", name)["payload"]["supportedOS"].get("macOS", {})
+    only = {(False, True): Scope.USER, (True, False): Scope.SYSTEM}
+    assert TYPES[name].scope is only.get((mac.get("devicechannel"), mac.get("userchannel")))
 
 
 def test_what_is_around_payloads_is_that_of_the_schema(schema: Any) -> None:

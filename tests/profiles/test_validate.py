@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import pkcs12
 from bramley.errors import BadInput
 from bramley.pki import certificates
 from bramley.profiles.errors import BadProfile
-from bramley.profiles.rules import Finding, Rule, Severity, System, Target
+from bramley.profiles.rules import TYPES, Finding, Rule, Severity, System, Target
 from bramley.profiles.validate import check, require
 
 from .kit import Signing, payload, profile
@@ -72,7 +72,9 @@ def mail(**changes: Any) -> dict[str, Any]:
 def findings(kind: str, keys: dict[str, Any], *others: dict[str, Any], **how: Any) -> list[tuple[str, str, str]]:
     """What is found in a payload of a profile, behind an identity that it may name: (severity, rule, path in the payload)."""
     identity = payload("com.apple.security.scep", A, **scep())
-    found = check(profile(identity, payload(kind, B, **keys), *others), **how)
+    known = TYPES.get(kind)
+    around = {"PayloadScope": str(known.scope)} if known and known.scope else {}
+    found = check(profile(identity, payload(kind, B, **keys), *others, **around), **how)
     return [(each.severity, each.rule, each.path.removeprefix("PayloadContent[1].")) for each in found]
 
 
@@ -329,3 +331,23 @@ def test_the_first_error_is_raised_and_the_others_counted() -> None:
 
 def test_a_finding_is_for_all_systems_unless_it_says_so() -> None:
     assert Finding(Severity.ERROR, "", Rule.TYPE, "words").systems == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "scope", "systems", "told"),
+    [
+        ("com.apple.mail.managed", None, [], True),
+        ("com.apple.mail.managed", "System", ["iOS", "macOS"], True),
+        ("com.apple.mail.managed", "User", [], False),
+        ("com.apple.mail.managed", None, ["iOS"], False),
+        ("com.apple.security.certificatetransparency", "User", [], True),
+        ("com.apple.security.certificatetransparency", None, [], False),
+        ("com.apple.wifi.managed", "User", ["macOS"], False),
+    ],
+)
+def test_the_scope_in_which_macs_take_it(kind: str, scope: str | None, systems: list[str], told: bool) -> None:
+    around = {} if scope is None else {"PayloadScope": scope}
+    found = check(profile(payload(kind, A), **around), systems=[Target.parse(each) for each in systems])
+    assert [(each.severity, each.systems) for each in found if each.rule is Rule.SCOPE] == (
+        [(W, (System.MACOS,))] if told else []
+    )

@@ -139,7 +139,8 @@ class TinyServer:
                 "PayloadType": "com.apple.mdm", "PayloadIdentifier": "o.mdm", "PayloadUUID": "M", **common,
                 "IdentityCertificateUUID": identity, "Topic": "com.apple.mgmt.External.orchard",
                 "ServerURL": f"{self.url}/connect", "CheckInURL": f"{self.url}/checkin", "SignMessage": True,
-                "CheckOutWhenRemoved": True, "AccessRights": 8191, **self.mdm, **changes,
+                "CheckOutWhenRemoved": True, "AccessRights": 8191,
+                "ServerCapabilities": ["com.apple.mdm.per-user-connections"], **self.mdm, **changes,
             },
             *self.further,
         ]  # fmt: skip

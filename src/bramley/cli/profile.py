@@ -107,6 +107,7 @@ def show(ctx: typer.Context, profile: ProfileArgument) -> None:
             ("name", kept.name),
             ("revision", kept.revision),
             ("goes out", kept.handling.words),
+            ("on Macs for", kept.scope.words),
             ("assigned to", _targets(overview)),
             ("changed (UTC)", kept.changed_at),
             ("by", kept.changed_by),
@@ -188,7 +189,10 @@ def unassign(
 
 @app.command("check", cls=Verb)
 def check(
-    ctx: typer.Context, device: Annotated[str, typer.Argument(metavar="DEVICE", help="UDID, EnrollmentID or our key.")]
+    ctx: typer.Context,
+    device: Annotated[
+        str, typer.Argument(metavar="DEVICE", help="UDID, EnrollmentID, DEVICE:USER for a user channel, or our key.")
+    ],
 ) -> None:
     """Show how profiles stand on a device, and ask it which it has: what it has lost is sent again."""
     session = Session(ctx)
@@ -255,6 +259,7 @@ def _profile_as_json(profile: StoredProfile) -> dict[str, object]:
         "name": profile.name,
         "revision": profile.revision,
         "handling": profile.handling,
+        "scope": profile.scope,
         "sha256": profile.sha256,
         "created_at": profile.created_at,
         "changed_at": profile.changed_at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -10,11 +11,12 @@ import typer
 from bramley.cli.arguments import read_file, write_new
 from bramley.cli.session import Session
 from bramley.cli.verbs import Verb
+from bramley.errors import BadInput
 from bramley.mdm import plist
-from bramley.profiles import documents, validate
+from bramley.profiles import documents, immutable, validate
 from bramley.profiles.building import build as build_profile
 from bramley.profiles.building import read_spec
-from bramley.profiles.documents import LARGEST
+from bramley.profiles.documents import LARGEST, Document
 from bramley.profiles.rules import Finding, Severity, Target
 
 
@@ -52,6 +54,10 @@ def check(
     user_enrollment: Annotated[
         bool, typer.Option("--user-enrollment", help="For devices that are enrolled by their user.")
     ] = False,
+    replaces: Annotated[
+        Path | None,
+        typer.Option(metavar="FORMER", help="The enrollment profile that devices have: what may not change is compared."),
+    ] = None,
 ) -> None:
     """Say what is wrong with a profile, key by key and rule by rule. Exits 1 where devices would not take it."""
     session = Session(ctx)
@@ -59,6 +65,8 @@ def check(
     targets = [Target.parse(each) for each in systems or ()]
     content = document.content
     findings = validate.check(content, systems=targets, user_enrollment=user_enrollment) if content is not None else ()
+    if replaces is not None:
+        findings = (*findings, *_changes(documents.read(read_file(replaces, "former profile", most=LARGEST)), document))
     if session.output.as_json:
         session.output.json({"kind": document.kind, "findings": [finding_as_json(each) for each in findings]})
     elif findings:
@@ -71,6 +79,14 @@ def check(
         session.output.line("Nothing is wrong with it." if content is not None else "All of it is encrypted: nobody can tell.")
     if any(each.severity is Severity.ERROR for each in findings):
         raise typer.Exit(1)
+
+
+def _changes(former: Document, document: Document) -> Iterator[Finding]:
+    """What may not change and would. BadInput where one of the two cannot be looked into, BadProfile as `immutable.compare`."""
+    for each, name in ((former, "former profile"), (document, "profile")):
+        if each.content is None or each.encrypted:
+            raise BadInput(f"The {name} is encrypted: nobody can tell what would change.", advice="Give it in clear or signed.")
+    return immutable.compare(former.content or {}, document.content or {})
 
 
 def finding_in_words(finding: Finding) -> str:

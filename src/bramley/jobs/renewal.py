@@ -17,9 +17,10 @@ from bramley.model.events import EventKind
 from bramley.model.jobs import DONE, Job, Outcome
 from bramley.model.kinds import Kind
 from bramley.operations import commands, identities, pkcs12_identities
-from bramley.operations.errors import Conflict
+from bramley.operations.errors import Conflict, NotReady
 from bramley.operations.identity_standing import Renewal, in_words, renewal_of
 from bramley.operations.live import Live
+from bramley.profiles.errors import ProfileError
 from bramley.storage.protocols import CertificateRow, Tx
 
 RENEW_DUE: Final = "renew-due"
@@ -35,6 +36,7 @@ WAKE_AGAIN_AFTER: Final = (timedelta(hours=1), timedelta(days=1))
 
 PAGE: Final = 10_000
 _TRIES: Final = 8
+_TOLD: Final = 10
 _ACTOR: Final = "job:renewal"
 
 
@@ -48,19 +50,22 @@ class Renewals:
         """Starts a renewal for every identity that is due, or has ended and may still be renewed.
 
         A device that was asked lately is not asked again: it is only pushed to, where it has not answered yet. What waits
-        unanswered, or was put off by NotNow, is replaced by the next try.
+        unanswered, or was put off by NotNow, is replaced by the next try. One whose renewal cannot be made holds up no other.
         """
         installation = self._live.installation
 
         def find(tx: Tx) -> list[EnrollmentKey]:
             return [key for row in self._due(tx) if (key := self._to_ask(tx, row)) is not None]
 
+        unmade = []
         for key in await installation.store.run(find):
             try:
                 await identities.renew(self._live, key, actor=_ACTOR)
             except Conflict:
                 continue  # it checked out, or was suspended, in between
-        return [DONE] * len(jobs)
+            except (ProfileError, NotReady) as error:
+                unmade.append(f"{key}: {error.message}")
+        return [Outcome(error="; ".join(unmade[:_TOLD])) if unmade else DONE] * len(jobs)
 
     def _due(self, tx: Tx) -> list[CertificateRow]:
         """The identities to be replaced: those that are due, and those that ended and may still be renewed."""

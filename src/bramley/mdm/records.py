@@ -56,9 +56,14 @@ def retire_identities(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
 
 
 def end_channels(tx: Tx, enrollment: Enrollment, now: datetime) -> int:
-    """Checks out the channels under an enrollment, and cancels what waits for it and for them; how many commands."""
+    """Checks out the channels under an enrollment, and cancels what waits for it and for them; how many commands.
+
+    Profiles are gone from the device with its management, or with all else that was on it.
+    """
     cancelled = tx.commands.cancel(enrollment.key, now)
+    tx.profiles.forget_all(enrollment.key)
     for channel in tx.enrollments.channels(enrollment.key):
+        tx.profiles.forget_all(channel.key)
         if channel.state is not EnrollmentState.CHECKED_OUT:
             tx.enrollments.update(replace(channel, state=EnrollmentState.CHECKED_OUT, changed_at=now))
     return cancelled

@@ -22,7 +22,7 @@ PUSH: Final = "push"
 """The job that wakes an enrollment; its argument is `enrollment_key`."""
 
 DELIVER_PROFILES: Final = "deliver-profiles"
-"""The job that sends a device the profiles that it shall have; its argument is `enrollment_key`."""
+"""The job that sends the channels of a device the profiles that they shall have; its argument is `enrollment_key`, of one."""
 
 
 def handle(
@@ -84,8 +84,7 @@ def _store(
         leave_push(tx, enrollment.key, now)
     if becomes_active:
         tx.events.append(event(EventKind.ENROLLMENT_ACTIVATED, device, now, key=enrollment.key))
-        if enrollment.parent is None:
-            leave_delivery(tx, enrollment.key, now)
+        leave_delivery(tx, enrollment.key, now)
 
 
 def leave_push(tx: Tx, key: EnrollmentKey, now: datetime, *, after: timedelta = timedelta()) -> None:
@@ -94,7 +93,7 @@ def leave_push(tx: Tx, key: EnrollmentKey, now: datetime, *, after: timedelta = 
 
 
 def leave_delivery(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
-    """Has the device's profiles looked after soon; many before that are one."""
+    """Has the profiles of a device, and of its user channels, looked after soon; many before that are one."""
     args, dedup_key = {"enrollment_key": key}, f"{DELIVER_PROFILES}:{key}"
     tx.jobs.add(Job(DELIVER_PROFILES, run_at=now, created_at=now, args=args, dedup_key=dedup_key))
 

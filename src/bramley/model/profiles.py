@@ -28,6 +28,18 @@ class Handling(StrEnum):
         return {"as-is": "as it is", "sign": "signed", "encrypt": "encrypted and signed"}[self.value]
 
 
+class Scope(StrEnum):
+    """Whom a profile on a Mac is for: PayloadScope (Apple, "TopLevel")."""
+
+    SYSTEM = "System"
+    USER = "User"
+
+    @property
+    def words(self) -> str:
+        """For people, after "for"."""
+        return {"System": "the system", "User": "each user"}[self.value]
+
+
 class TargetKind(StrEnum):
     DEVICE = "device"
     TAG = "tag"
@@ -51,6 +63,7 @@ class StoredProfile:
 
     `content` is the uploaded or built profile, sealed, since profiles carry passwords and keys; `sha256` is over it in clear.
     `revision` grows with each replacement, from 1. Variables in it are filled in for each device, unless it goes out as it is.
+    `scope` is System where the profile says nothing of it.
     """
 
     id: ProfileID
@@ -63,6 +76,7 @@ class StoredProfile:
     created_at: datetime
     changed_at: datetime
     changed_by: str
+    scope: Scope = Scope.SYSTEM
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +92,7 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class Installation:
-    """How one profile stands on one enrollment.
+    """How one profile stands on one enrollment: a device, or a user channel of one.
 
     `revision` is what was sent last; `recipient` the SHA-256 of the certificate that it was encrypted to, if it was. `attempts`
     counts failures in a row, and `problem` holds the device's own words for the last one.

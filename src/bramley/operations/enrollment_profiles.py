@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
+from bramley.mdm import plist
+from bramley.mdm.plist import PlistValue
 from bramley.model import ids
 from bramley.model.enrollments import Challenge, EnrollmentKey, IdentityRoute, Purpose
 from bramley.operations import former_profiles, outside_identities, outside_scep, pkcs12_identities, signers
@@ -16,7 +18,8 @@ from bramley.operations.installation import Installation
 from bramley.operations.live import Snapshot
 from bramley.pki import keys
 from bramley.pki.scep import challenge as challenges
-from bramley.profiles import former
+from bramley.profiles import former, immutable
+from bramley.profiles.documents import LARGEST
 from bramley.profiles.enrollment import EnrollmentProfileSettings, enrollment_profile, pkcs12_identity, scep_identity
 from bramley.profiles.payloads import Payload
 from bramley.profiles.sign import sign
@@ -55,12 +58,11 @@ async def prepare(
 ) -> Delivery:
     """A profile with a right to a fresh identity, good for so long a `life`. Conflict where the device would take none.
 
-    With `identity.source` pkcs12 it is a profile with the identity itself.
+    With `identity.source` pkcs12 it is a profile with the identity itself. Raises BadProfile for a renewal that would change
+    what may never change, here or as it is recorded.
     """
     frame = await former_profiles.frame(installation, recipient.invariants)
-    settings = profile_settings(installation, recipient.topic)
-    if recipient.invariants == outside_identities.INVARIANTS:
-        settings = replace(settings, query=await outside_identities.query_for(installation, recipient.key))
+    settings = await settings_of(installation, recipient.key, recipient.topic, recipient.invariants)
     if installation.settings.identity.source == IdentityRoute.PKCS12:
         return ByPKCS12(installation, snapshot, recipient, settings, now, frame, await pkcs12_identities.new_key())
     issued = new_challenge(recipient.key, recipient.purpose, now, life)
@@ -149,6 +151,21 @@ def profile_settings(installation: Installation, topic: str) -> EnrollmentProfil
     return EnrollmentProfileSettings(installation.settings.organization, installation.url, topic, IDENTIFIER_PREFIX)
 
 
+async def settings_of(installation: Installation, key: EnrollmentKey, topic: str, invariants: str) -> EnrollmentProfileSettings:
+    """What the enrollment profiles of one device are made with, for one that no former MDM enrolled."""
+    settings = profile_settings(installation, topic)
+    if invariants == outside_identities.INVARIANTS:
+        return replace(settings, query=await outside_identities.query_for(installation, key))
+    return settings
+
+
+def enrolled_with(settings: EnrollmentProfileSettings, frame: bytes | None) -> dict[str, Any]:
+    """What a device was enrolled with, as far as a replacement may not change it, as the property list of a profile."""
+    if frame is None:
+        return immutable.promised(settings)
+    return _read(frame)
+
+
 def signed(
     snapshot: Snapshot,
     trust: Enrollment,
@@ -160,7 +177,8 @@ def signed(
 ) -> bytes:
     """The recipient's profile around an identity, with what it makes devices trust, signed by the chosen signer (DER CMS).
 
-    Where that one has ended, a renewal is signed by our own.
+    Where that one has ended, a renewal is signed by our own. BadProfile for a renewal that its device would refuse, because it
+    changes what may never change.
 
     `frame` is the profile of a former MDM that this one is to take the place of, as `former_profiles.frame` has it.
     """
@@ -171,9 +189,19 @@ def signed(
         anchors=[snapshot.authorities.root.certificate] if trust.anchors == "root" else [],
         pins=[snapshot.authorities.https.authority.certificate] if trust.pin else [],
     )
-    content = profile.to_bytes() if frame is None else former.renewal(frame, profile)
+    said = profile.to_plist()
+    content = plist.dumps(said) if frame is None else former.renewal(frame, profile)
+    if recipient.purpose is Purpose.RENEW:
+        immutable.require(enrolled_with(settings, frame), said if frame is None else _read(content))
     signer = snapshot.signer
     if recipient.purpose is Purpose.RENEW and now > signers.ends((signer.certificate, *signer.chain)):
         # Whose signature it is is not worth a device, which would be lost without its renewal. It trusts ours as well.
         signer = snapshot.own_signer
     return sign(content, certificate=signer.certificate, key=signer.key, chain=signer.chain, now=now)
+
+
+def _read(profile: bytes) -> dict[str, PlistValue]:
+    read = plist.loads(profile, max_bytes=LARGEST)
+    if not isinstance(read, dict):
+        raise AssertionError("a former profile is kept as a dictionary, and so is its renewal")
+    return read

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 
 from bramley.mdm import plist
 from bramley.mdm.plist import Writable
+from bramley.model.profiles import Scope
 from bramley.profiles.errors import BadPayload
 from bramley.profiles.payloads import Payload, common_keys
-
-
-class Scope(StrEnum):
-    """Whom a profile on a Mac is for."""
-
-    SYSTEM = "System"
-    USER = "User"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from cryptography import x509
 
 from bramley.model.enrollments import EnrollmentKey
 from bramley.pki import certificates, names
-from bramley.profiles.build import Profile, Scope
+from bramley.profiles.build import Profile
 from bramley.profiles.errors import BadPayload
 from bramley.profiles.payloads import (
     ALL_ACCESS_RIGHTS,
@@ -132,7 +132,7 @@ def enrollment_profile(
         organization=settings.organization,
         description=f"Lets {settings.organization} manage this device.",
         payloads=(*trusted, identity, mdm),
-        scope=Scope.SYSTEM,
+        # no PayloadScope: a Mac that a person enrolls by a profile of the scope System opens no user channels (micromdm#766)
     )
 
 

@@ -1,9 +1,8 @@
 """The enrollment profile of a former MDM, and the renewal that is made out of it.
 
-A device takes a replacement of its enrollment profile only where that has the same PayloadIdentifier, and where Topic,
-ServerURL, CheckInURL and the per-user-connections capability of its MDM payload have not changed; AccessRights may never grow
-(Apple, "MDM"). So a device that another MDM enrolled goes on with that MDM's profile: all of it stays as it was, but for the
-identity, which is ours from its first renewal on.
+A device takes a replacement of its enrollment profile only where that has the same PayloadIdentifier, and changes nothing in
+its MDM payload that may not change (`profiles.immutable`). So a device that another MDM enrolled goes on with that MDM's
+profile: all of it stays as it was, but for the identity, which is ours from its first renewal on.
 """
 
 from __future__ import annotations

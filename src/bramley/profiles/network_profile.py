@@ -17,9 +17,10 @@ from cryptography import x509
 from bramley.errors import BramleyError
 from bramley.mdm.plist import Writable
 from bramley.model.enrollments import EnrollmentKey
+from bramley.model.profiles import Scope
 from bramley.pki.cms import der
 from bramley.profiles import validate, variables
-from bramley.profiles.build import Profile, Scope
+from bramley.profiles.build import Profile
 from bramley.profiles.enrollment import derived_uuid
 from bramley.profiles.network import SUBJECT_TYPES, BadTemplate, Template, with_identity
 from bramley.profiles.payloads import SCEPPayload

@@ -121,9 +121,8 @@ class PKCS12Payload:
 class MDMPayload:
     """Puts a device under management.
 
-    Topic, ServerURL, CheckInURL and the per-user-connections capability can never change in a replacement, and
-    `access_rights` can never grow. `identity_uuid` names the identity's payload in the same profile, `pins` those of the
-    certificates by which alone the server is trusted; none pins nothing.
+    What can never change in a replacement is in `profiles.immutable`. `identity_uuid` names the identity's payload in the same
+    profile, `pins` those of the certificates by which alone the server is trusted; none pins nothing.
     """
 
     payload_type: ClassVar[str] = "com.apple.mdm"

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from bramley.mdm.plist import kind_of
+from bramley.model.profiles import Scope
 from bramley.model.systems import Offer, Span, without
 from bramley.profiles import variables
 from bramley.profiles.errors import BadProfile
@@ -100,7 +101,7 @@ class _Checker:
                 yield Finding(Severity.NOTE, path, Rule.KNOWN_TYPE, f"Not checked: payloads of the type {kind[:80]!r}.")
                 yield from self.references(payload, path)
             return
-        found = [*self.type(known, path), *self.keys((*COMMON, *known.keys), payload, path, known.name)]
+        found = [*self.type(known, path), *self.scope(known, path), *self.keys((*COMMON, *known.keys), payload, path, known.name)]
         yield from found
         # the rules of a type rely on the types and values that the table demands
         if not any(each.severity is Severity.ERROR for each in found):
@@ -121,6 +122,16 @@ class _Checker:
             severity = Severity.ERROR if met == (asked or forbidden) else Severity.WARNING
             words = f"Expected no {known.name} with User Enrollment, which forbids it on {', '.join(sorted(met))}."
             yield Finding(severity, path, Rule.USER_ENROLLMENT, words, tuple(sorted(met)))
+
+    def scope(self, known: PayloadType, path: str) -> Iterator[Finding]:
+        """Whether MDM can install this type on Macs in the profile's scope. By hand all go to whoever installs them."""
+        asked = {target.system for target in self.targets}
+        if known.scope is None or (asked and System.MACOS not in asked):
+            return
+        given = Scope.USER if self.context.profile.get("PayloadScope") == Scope.USER else Scope.SYSTEM
+        if given is not known.scope:
+            words = f"Expected the PayloadScope {known.scope} for {known.name}: over MDM, Macs take it in no other."
+            yield Finding(Severity.WARNING, path, Rule.SCOPE, words, (System.MACOS,))
 
     def keys(self, keys: Sequence[Key], values: Payload, path: str, owner: str = "") -> Iterator[Finding]:
         known = {key.name: key for key in keys}

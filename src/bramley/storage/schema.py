@@ -19,7 +19,7 @@ from bramley.model.kinds import Kind
 from bramley.model.lineages import RevocationReason, Turn, VersionState
 from bramley.model.networks import NetworkIssuer, NetworkState, NetworkUse
 from bramley.model.plans import PlanKind, PlanStage, PlanState
-from bramley.model.profiles import Handling, InstallState, TargetKind
+from bramley.model.profiles import Handling, InstallState, Scope, TargetKind
 from bramley.model.push import WaveState
 from bramley.storage.columns import Enumerated, JSONText, Span, UTCTime
 
@@ -419,6 +419,7 @@ profiles = sa.Table(
     sa.Column("created_at", UTCTime, nullable=False),
     sa.Column("changed_at", UTCTime, nullable=False),
     sa.Column("changed_by", sa.Text, nullable=False),
+    sa.Column("scope", Enumerated(Scope), nullable=False, server_default=Scope.SYSTEM.value),
     sa.UniqueConstraint("identifier", name="profiles_identifier"),
     among("handling", Handling, name="profiles_handling_known"),
 )

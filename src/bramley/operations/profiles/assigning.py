@@ -14,8 +14,9 @@ from bramley.model.events import Event, EventKind
 from bramley.model.profiles import Assignment, Installation, StoredProfile, TargetKind
 from bramley.operations import commands, devices
 from bramley.operations.errors import Conflict, Invalid
+from bramley.operations.identities import device_of
 from bramley.operations.installation import Installation as Here
-from bramley.operations.profiles import checking, keeping
+from bramley.operations.profiles import channels, checking, keeping
 from bramley.operations.profiles.checking import PROFILES_LISTED
 from bramley.storage.protocols import Tx
 
@@ -92,11 +93,11 @@ async def tag(here: Here, device: str, *, add: Sequence[str] = (), remove: Seque
 
 
 async def check(here: Here, device: str, *, actor: str) -> Command:
-    """Asks a device which profiles it has (ProfileList); what it has lost is sent again. NotFound, or Conflict."""
+    """Asks a device or user channel which profiles it has (ProfileList); what it has lost is sent again. NotFound, Conflict."""
     now = here.clock.now()
 
     def act(tx: Tx) -> Command:
-        enrollment = _device(tx, device)
+        enrollment = devices.resolve(tx, device)
         for earlier in commands.pending_of(tx, enrollment.key, PROFILES_LISTED):
             tx.commands.withdraw(enrollment.key, earlier.uuid, now)
         return checking.ask(tx, here.sealer, enrollment, now=now, actor=actor)
@@ -105,11 +106,11 @@ async def check(here: Here, device: str, *, actor: str) -> Command:
 
 
 async def standing(here: Here, device: str) -> Sequence[tuple[StoredProfile, Installation | None]]:
-    """Every profile that a device has or shall have, with how it stands; None where nothing was done yet."""
+    """Every profile that a device or a user channel has or shall have, with how it stands; None where nothing was done yet."""
 
     def read(tx: Tx) -> Sequence[tuple[StoredProfile, Installation | None]]:
-        enrollment = _device(tx, device)
-        wanted = tx.profiles.wanted(EnrollmentID(enrollment.id or ""))
+        enrollment = devices.resolve(tx, device)
+        wanted = channels.wanted(tx, enrollment, device_of(tx, enrollment))
         on_it = {each.profile_id: each for each in tx.profiles.on_device(enrollment.key)}
         rest = (tx.profiles.get(profile_id) for profile_id in on_it.keys() - {profile.id for profile in wanted})
         every = [*wanted, *(profile for profile in rest if profile is not None)]

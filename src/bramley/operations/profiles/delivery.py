@@ -20,10 +20,11 @@ from bramley.model.jobs import Job
 from bramley.model.lineages import Version
 from bramley.model.profiles import Handling, Installation, InstallState, ProfileID, StoredProfile
 from bramley.operations import commands
+from bramley.operations.identities import device_of
 from bramley.operations.identity_standing import in_words
 from bramley.operations.installation import Installation as Here
 from bramley.operations.live import Live
-from bramley.operations.profiles import checking, making, recipients
+from bramley.operations.profiles import channels, checking, making, recipients
 from bramley.operations.profiles.keeping import content_place
 from bramley.operations.profiles.making import Recipe
 from bramley.pki import certificates
@@ -37,9 +38,10 @@ LONGEST_PROBLEM: Final = 2000
 
 @dataclass(frozen=True, slots=True)
 class _Situation:
-    """Everything that decides what a device is to be sent now."""
+    """Everything that decides what a channel of a device is to be sent now."""
 
-    enrollment: Enrollment
+    channel: Enrollment
+    device: Enrollment
     steps: tuple[Step, ...]
     wanted: Mapping[ProfileID, StoredProfile]
     standing: Mapping[ProfileID, Installation]
@@ -61,16 +63,21 @@ class _Made:
 
 
 async def deliver(live: Live, key: EnrollmentKey, *, actor: str) -> int:
-    """Queues what a device is to be sent now; how many commands. Nothing for one that is not active.
+    """Queues what a device, and each of its user channels, is to be sent now; how many commands. Nothing for what is not active.
 
     Profiles are made before the transaction. What has changed until then is left to the next time, which is asked for.
     """
+    every = await live.installation.store.read(lambda tx: channels.of_device(tx, key))
+    return sum([await _deliver(live, channel, actor) for channel in every])
+
+
+async def _deliver(live: Live, key: EnrollmentKey, actor: str) -> int:
     here, now = live.installation, live.installation.clock.now()
     situation = await here.store.read(lambda tx: _situation(tx, key, now))
     if situation is None or not situation.steps:
         return 0
     if any(situation.waits(step) for step in situation.steps):
-        await recipients.have_fetched(live, key, actor=actor)
+        await recipients.have_fetched(live, situation.device.key, actor=actor)
     made = {step: await asyncio.to_thread(_make, live, situation, step, now) for step in situation.steps}
 
     def act(tx: Tx) -> int:
@@ -120,21 +127,23 @@ def failed(tx: Tx, installation: Installation, problem: str, now: datetime) -> N
 
 
 def _situation(tx: Tx, key: EnrollmentKey, now: datetime) -> _Situation | None:
-    enrollment = tx.enrollments.get(key)
-    if enrollment is None or enrollment.id is None or enrollment.parent is not None:
+    channel = tx.enrollments.get(key)
+    if channel is None:
         return None
-    if enrollment.state is not EnrollmentState.ACTIVE:
+    device = device_of(tx, channel)
+    if not channel.state is device.state is EnrollmentState.ACTIVE:
         return None
-    wanted, standing = tx.profiles.wanted(enrollment.id), tx.profiles.on_device(key)
-    recipient = recipients.recipient_of(tx, key, now)
+    wanted, standing = channels.wanted(tx, channel, device), tx.profiles.on_device(key)
+    recipient = recipients.recipient_of(tx, device.key, now)
     steps = installs.steps(wanted, standing, recipient=recipient.sha256 if recipient else None, now=now)
     return _Situation(
-        enrollment,
+        channel,
+        device,
         steps,
         {profile.id: profile for profile in wanted},
         {each.profile_id: each for each in standing},
         recipient,
-        "" if recipient else recipients.awaited(tx, key),
+        "" if recipient else recipients.awaited(tx, device.key),
     )
 
 
@@ -150,7 +159,7 @@ def _make(live: Live, situation: _Situation, step: Step, now: datetime) -> _Made
         recipe = Recipe(
             here.sealer.open(profile.content, content_place(profile.id)),
             profile.handling,
-            making.values_for(situation.enrollment, here.settings.organization),
+            making.values_for(situation.device, here.settings.organization, channel=situation.channel),
             certificates.load(recipient.certificate) if recipient and recipient.certificate else None,
         )
         return _Made(making.make(recipe, live.current().signer, now))
@@ -160,7 +169,7 @@ def _make(live: Live, situation: _Situation, step: Step, now: datetime) -> _Made
 
 def _take(tx: Tx, here: Here, situation: _Situation, step: Step, made: _Made, now: datetime, actor: str) -> bool:
     """Does one step; whether it queued a command."""
-    key = situation.enrollment.key
+    key = situation.channel.key
     if step.instead_of is not None:
         tx.commands.withdraw(key, step.instead_of, now)
     if step.act is Act.FORGET:
@@ -171,11 +180,11 @@ def _take(tx: Tx, here: Here, situation: _Situation, step: Step, made: _Made, no
     if known is not None and known.revision == step.revision:
         fresh = replace(fresh, attempts=known.attempts, problem=known.problem)
     if step.act is Act.REMOVE:
-        return _queue_removal(tx, here, situation.enrollment, replace(fresh, state=InstallState.REMOVING), now, actor)
+        return _queue_removal(tx, here, situation.channel, replace(fresh, state=InstallState.REMOVING), now, actor)
     if made.message is None:
         failed(tx, replace(fresh, state=InstallState.FAILED), f"not sent: {made.problem}", now)
         return False
-    uuid = _queue(tx, here, situation.enrollment, InstallProfile(made.message), now, actor)
+    uuid = _queue(tx, here, situation.channel, InstallProfile(made.message), now, actor)
     tx.profiles.put(replace(fresh, command_uuid=uuid))
     return True
 

@@ -12,12 +12,12 @@ from typing import Final
 from bramley.model import ids
 from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job
-from bramley.model.profiles import Assignment, Handling, Installation, InstallState, ProfileID, StoredProfile
+from bramley.model.profiles import Assignment, Handling, Installation, InstallState, ProfileID, Scope, StoredProfile
 from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation as Here
 from bramley.pki.keystore import Place
-from bramley.profiles import documents, validate
+from bramley.profiles import documents, validate, variables
 from bramley.profiles.documents import Document, DocumentKind
 from bramley.profiles.rules import Finding
 from bramley.storage.protocols import Tx
@@ -55,13 +55,13 @@ async def put(here: Here, data: bytes, *, name: str | None = None, encrypt: bool
     # elsewhere: a profile may hold archives whose passwords are made costly to try
     document = await asyncio.to_thread(documents.read, data)
     identifier, findings = _identifier(document), await asyncio.to_thread(_check, document)
-    handling = _handling(document, encrypt=encrypt)
+    handling, scope = _handling(document, encrypt=encrypt), _scope(document)
     sha256 = hashlib.sha256(document.raw).hexdigest()
 
     def act(tx: Tx) -> Kept:
         known = tx.profiles.by_identifier(identifier)
         title = name or (known.name if known else document.display_name or identifier)
-        if known is not None and (known.sha256, known.handling, known.name) == (sha256, handling, title):
+        if known is not None and (known.sha256, known.handling, known.name, known.scope) == (sha256, handling, title, scope):
             return Kept(known, changed=False, findings=findings)
         profile_id = known.id if known else ProfileID(ids.fresh(now))
         profile = StoredProfile(
@@ -75,6 +75,7 @@ async def put(here: Here, data: bytes, *, name: str | None = None, encrypt: bool
             created_at=known.created_at if known else now,
             changed_at=now,
             changed_by=actor,
+            scope=scope,
         )
         if known is None:
             tx.profiles.add(profile)
@@ -167,6 +168,21 @@ def _handling(document: Document, *, encrypt: bool) -> Handling:
             advice="Give it in clear to have it encrypted for each device.",
         )
     return Handling.AS_IS
+
+
+def _scope(document: Document) -> Scope:
+    """Whom it is for on Macs. Invalid for what only a user's channel could be sent, and would not be."""
+    content = document.content or {}
+    if content.get("PayloadScope") == Scope.USER:
+        return Scope.USER
+    # what goes out as it is may hold braces of its own
+    names = variables.names_in(content) if document.kind is DocumentKind.PLAIN else ()
+    if of_users := sorted(name for name in names if name.startswith("user.")):
+        raise Invalid(
+            f"The profile is for the whole device, and has the variable {of_users[0]}, for which a device has no value.",
+            advice="Give it the PayloadScope User: then each managed user of a Mac gets it.",
+        )
+    return Scope.SYSTEM
 
 
 def _identifier(document: Document) -> str:

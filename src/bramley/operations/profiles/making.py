@@ -51,17 +51,23 @@ def make(recipe: Recipe, signer: Pair, now: datetime) -> bytes:
     return sign(written, certificate=signer.certificate, key=signer.key, chain=signer.chain, now=now)
 
 
-def values_for(enrollment: Enrollment, organization: str) -> dict[str, str]:
-    """The variables of a device; what it has not told has no value."""
+def values_for(device: Enrollment, organization: str, *, channel: Enrollment | None = None) -> dict[str, str]:
+    """The variables of a device, and of the user of a `channel` of it; what it has not told has no value."""
     known = {
-        "device.serial": enrollment.serial_number,
-        "device.udid": enrollment.udid,
-        "device.name": enrollment.device_name,
-        "device.model": enrollment.model,
-        "device.product": enrollment.product_name,
-        "device.os_version": enrollment.os_version,
-        "enrollment.key": enrollment.key,
-        "enrollment.id": enrollment.id,
+        "device.serial": device.serial_number,
+        "device.udid": device.udid,
+        "device.name": device.device_name,
+        "device.model": device.model,
+        "device.product": device.product_name,
+        "device.os_version": device.os_version,
+        "enrollment.key": device.key,
+        "enrollment.id": device.id,
         "organization": organization,
     }
+    if channel is not None:
+        known |= {
+            "user.id": channel.user_id,
+            "user.short_name": channel.user_short_name,
+            "user.long_name": channel.user_long_name,
+        }
     return {name: value for name, value in known.items() if value}

@@ -12,6 +12,7 @@ from bramley.model.lineages import Version
 from bramley.model.profiles import Handling
 from bramley.operations import devices, signers
 from bramley.operations.errors import Invalid
+from bramley.operations.identities import device_of
 from bramley.operations.live import Live
 from bramley.operations.profiles import making
 from bramley.operations.profiles.making import Recipe
@@ -50,13 +51,14 @@ def sign_file(data: bytes, pair: Pair, recipient: x509.Certificate | None, now: 
 async def sign_for_device(live: Live, data: bytes, device: str, pair: Pair, now: datetime) -> bytes:
     """A plain profile as one device would get it: variables filled in, encrypted to it, signed. NotFound, and as `sign_file`."""
 
-    def read(tx: Tx) -> tuple[Enrollment, Version | None]:
-        enrollment = devices.resolve(tx, device)
-        return enrollment, recipient_of(tx, enrollment.parent or enrollment.key, now)
+    def read(tx: Tx) -> tuple[Enrollment, Enrollment, Version | None]:
+        channel = devices.resolve(tx, device)
+        owner = device_of(tx, channel)
+        return channel, owner, recipient_of(tx, owner.key, now)
 
-    enrollment, version = await live.installation.store.read(read)
+    channel, owner, version = await live.installation.store.read(read)
     recipient = certificates.load(version.certificate) if version is not None and version.certificate else None
-    values = making.values_for(enrollment, live.installation.settings.organization)
+    values = making.values_for(owner, live.installation.settings.organization, channel=channel)
     return await asyncio.to_thread(making.make, Recipe(_plain(data), Handling.ENCRYPT, values, recipient), pair, now)
 
 

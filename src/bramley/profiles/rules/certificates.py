@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from bramley.model.profiles import Scope
 from bramley.profiles.rules import contents
 from bramley.profiles.rules.keys import (
     CERTIFICATES,
@@ -66,6 +67,7 @@ CERTIFICATE_TYPES: Final[tuple[PayloadType, ...]] = (
         "Certificate preference",
         "Which certificate a Mac prefers for a host, address or mail address.",
         on="macOS 10.12",
+        scope=Scope.USER,
         keys=(
             text("Name", required=True),
             text("PayloadCertificateUUID", required=True, names=CERTIFICATES | IDENTITIES),
@@ -76,6 +78,7 @@ CERTIFICATE_TYPES: Final[tuple[PayloadType, ...]] = (
         "Identity preference",
         "Which identity a Mac shows to a host, or uses for a mail address.",
         on="macOS 10.12",
+        scope=Scope.USER,
         keys=(text("Name", required=True), names_identity("PayloadCertificateUUID", required=True)),
     ),
     payload_type(
@@ -83,6 +86,7 @@ CERTIFICATE_TYPES: Final[tuple[PayloadType, ...]] = (
         "Certificate Transparency",
         "Which certificates and domains need no proof of Certificate Transparency.",
         on="iOS 12.1.1, macOS 10.14.2, tvOS 12.1.1, visionOS 1.0, watchOS 5.1.1",
+        scope=Scope.SYSTEM,
         keys=(array("DisabledForCerts", _HASHES), texts("DisabledForDomains")),
         checks=(contents.hashes,),
     ),
@@ -100,6 +104,7 @@ CERTIFICATE_TYPES: Final[tuple[PayloadType, ...]] = (
         "To whose certificate a Mac encrypts its FileVault recovery key. The certificate comes in a payload of its own.",
         on="macOS 10.13",
         ue="macOS forbidden",
+        scope=Scope.SYSTEM,
         keys=(
             text("Location", required=True),
             text("EncryptCertPayloadUUID", required=True, names=frozenset({"com.apple.security.pkcs1"})),

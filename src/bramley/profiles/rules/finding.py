@@ -52,6 +52,11 @@ class Rule(StrEnum):
     HARDWARE_BOUND = "hardware-bound"
     NEEDS = "needs"
     STRENGTH = "strength"
+    SCOPE = "scope"
+    IMMUTABLE = "immutable"
+    RIGHTS_NEVER_GROW = "rights-never-grow"
+    SAME_IDENTIFIER = "same-identifier"
+    DEVICE_CHANNEL = "device-channel"
 
 
 @dataclass(frozen=True, slots=True)

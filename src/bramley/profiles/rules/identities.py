@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from bramley.model.profiles import Scope
 from bramley.profiles.rules import enrolling
 from bramley.profiles.rules.keys import (
     UUID,
@@ -82,6 +83,7 @@ IDENTITY_TYPES: Final[tuple[PayloadType, ...]] = (
         "MDM",
         "Puts a device under management. A profile has one at most.",
         on="iOS 4.0, macOS 10.7, tvOS 9.0, visionOS 1.1, watchOS 10.0",
+        scope=Scope.SYSTEM,
         keys=(
             names_identity("IdentityCertificateUUID", required=True, **UUID),
             text("Topic", required=True),

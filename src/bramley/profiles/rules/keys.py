@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from bramley.mdm.plist import Kind, Writable
+from bramley.model.profiles import Scope
 from bramley.model.systems import EVERY_MODE, EVERYWHERE, Offer, System, modes, offer, only
 from bramley.profiles.rules.finding import Finding
 
@@ -65,13 +66,23 @@ class PayloadType:
     on: Offer
     checks: tuple[Check, ...] = ()
     user_enrollment: Mapping[System, str] = field(default_factory=lambda: EVERY_MODE)
+    scope: Scope | None = None
+    """The only one in which MDM can install it on a Mac; None where both will do."""
 
 
 def payload_type(
-    name: str, title: str, purpose: str, *, on: str, keys: Sequence[Key], checks: Sequence[Check] = (), ue: str = ""
+    name: str,
+    title: str,
+    purpose: str,
+    *,
+    on: str,
+    keys: Sequence[Key],
+    checks: Sequence[Check] = (),
+    ue: str = "",
+    scope: Scope | None = None,
 ) -> PayloadType:
     """A row of the table. `on` names every system that has it; `ue` what User Enrollment says of it."""
-    return PayloadType(name, title, purpose, tuple(keys), only(on), tuple(checks), modes(ue))
+    return PayloadType(name, title, purpose, tuple(keys), only(on), tuple(checks), modes(ue), scope)
 
 
 def text(name: str = "", *, on: str = "", ue: str = "", **rest: Any) -> Key:

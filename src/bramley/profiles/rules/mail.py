@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from bramley.model.profiles import Scope
 from bramley.profiles.rules import networks
 from bramley.profiles.rules.keys import UUID, PayloadType, boolean, integer, names_identity, payload_type, text
 
@@ -14,6 +15,7 @@ MAIL: Final[PayloadType] = payload_type(
     "Mail",
     "An account for IMAP or POP, and the identities that sign and decrypt its mail.",
     on="iOS 4.0, macOS 10.7, visionOS 1.1",
+    scope=Scope.USER,
     keys=(
         text("EmailAccountDescription"),
         text("EmailAccountName"),

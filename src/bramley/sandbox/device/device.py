@@ -44,13 +44,13 @@ class SimulatedDevice:
         self.transport = Transport(
             self.behaviour.anchors, clock, patience=self.behaviour.patience, own_time=self.behaviour.own_time
         )
-        self.holdings = Holdings(self.transport, clock, legacy_scep=self.behaviour.legacy_scep)
+        self._clock = clock
+        self.holdings = self._holdings()
         self.channels: dict[UserAccount | None, Channel] = {}
         self.history: list[Answered] = []
         self.unenrolled_because: str | None = None
         self.locked = False
         self.wiped = False
-        self._clock = clock
         # chance for a simulation, not for secrets
         self._random = random.Random(device.udid if seed is None else seed)  # noqa: S311
         self.filevault = FileVault(random.Random(device.udid))  # noqa: S311
@@ -75,12 +75,17 @@ class SimulatedDevice:
     # Enrolling, step by step
 
     async def enroll(self, url: str) -> None:
-        """All of it: profile, identity, Authenticate, TokenUpdate for the device and for each of its users."""
+        """All of it: profile, identity, Authenticate, TokenUpdate for the device and for each of its users.
+
+        A Mac that a person enrolls opens no user channels where the profile is of the scope System, nor where the server does
+        not say that it serves them (micromdm#766; Apple, "MDM": ServerCapabilities).
+        """
         await self.fetch_profile(url)
         await self.obtain_identity()
         await self.authenticate()
         await self.token_update()
-        for user in self.behaviour.users:
+        system = self.holdings.enrollment.content.get("PayloadScope") == "System"
+        for user in self.behaviour.users if self.mdm.per_user_connections and not system else ():
             await self.token_update(user)
 
     async def fetch_profile(self, url: str) -> Profile:
@@ -109,7 +114,8 @@ class SimulatedDevice:
         if channel is None:
             topic = self.mdm.topic
             token = secrets.token_bytes(32) if self.courier is None else await self.courier.register(topic)
-            channel = self.channels[user] = Channel(user, token, str(uuid.uuid4()).upper())
+            holdings = self.holdings if user is None else self._holdings(for_user=True)
+            channel = self.channels[user] = Channel(user, token, str(uuid.uuid4()).upper(), holdings)
         unlock_token = self.condition.unlock_token if user is None else None
         message = messages.token_update(
             self.sender(user), self.mdm.topic, channel.token, channel.push_magic, unlock_token=unlock_token
@@ -206,20 +212,25 @@ class SimulatedDevice:
             channel.come_back = True
         else:
             outcome = await execute(
-                command, holdings=self.holdings, knowledge=self._knowledge(), renew=self._renew, open_with=self._open
+                command,
+                holdings=channel.holdings,
+                knowledge=self._knowledge(channel.holdings),
+                renew=self._renew,
+                open_with=self._open,
             )
             self.locked = self.locked or (request_type == "DeviceLock" and outcome.status == "Acknowledged")
         self.history.append(Answered(command_uuid, request_type, outcome.status))
         return messages.report(self.sender(channel.user), command_uuid, outcome.status, outcome.result), outcome.after
 
-    def _knowledge(self) -> Knowledge:
-        identities = [each.certificate for each in self.holdings.identities]
-        profiles = list(self.holdings.profiles.values())
+    def _holdings(self, *, for_user: bool = False) -> Holdings:
+        return Holdings(self.transport, self._clock, legacy_scep=self.behaviour.legacy_scep, for_user=for_user)
+
+    def _knowledge(self, holdings: Holdings) -> Knowledge:
         return Knowledge(
             self.device,
-            identities,
-            self.holdings.anchors,
-            profiles,
+            [each.certificate for each in holdings.identities],
+            holdings.anchors,
+            list(holdings.profiles.values()),
             self.behaviour.user_enrollment,
             self.filevault,
             self.condition,

@@ -28,10 +28,10 @@ _UNREADABLE: Final = {"PBES2": "2a864886f70d01050d", "SHA-256": "608648016503040
 
 
 class Holdings:
-    """The state of a device that an erasure takes away."""
+    """The state of a device that an erasure takes away; or, `for_user`, what one of its users has besides."""
 
-    def __init__(self, transport: Transport, clock: Clock, *, legacy_scep: bool = False) -> None:
-        self._transport, self._clock, self._legacy_scep = transport, clock, legacy_scep
+    def __init__(self, transport: Transport, clock: Clock, *, legacy_scep: bool = False, for_user: bool = False) -> None:
+        self._transport, self._clock, self._legacy_scep, self._for_user = transport, clock, legacy_scep, for_user
         self.identity: Identity | None = None
         self.profiles: dict[str, Profile] = {}
         self.network: dict[str, Identity] = {}
@@ -72,6 +72,8 @@ class Holdings:
         """
         other = None
         if profile.mdm is not None:
+            if self._for_user:
+                raise BadProfile("A com.apple.mdm payload cannot be installed for a user.")
             if self._enrollment is not None:
                 if not self.is_enrollment(profile.identifier):
                     raise BadProfile("The device is managed already; a second enrollment profile cannot be installed.")
@@ -143,6 +145,8 @@ class Holdings:
         return [anchor for profile in self.profiles.values() for anchor in profile.anchors]
 
     async def _trust(self) -> None:
+        if self._for_user:
+            return  # what a user's keychain trusts is nothing to the MDM client
         await self._transport.trust(self.anchors)
 
 

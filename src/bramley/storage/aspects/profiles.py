@@ -56,6 +56,7 @@ PUT = PUT.on_conflict_do_update(
 FORGET = sa.delete(INSTALLATIONS).where(
     INSTALLATIONS.c.enrollment_key == sa.bindparam("key"), INSTALLATIONS.c.profile_id == sa.bindparam("profile")
 )
+FORGET_ALL = sa.delete(INSTALLATIONS).where(INSTALLATIONS.c.enrollment_key == sa.bindparam("key"))
 ON_DEVICE = sa.select(*INSTALLATION).where(INSTALLATIONS.c.enrollment_key == sa.bindparam("key"))
 ON_DEVICE = ON_DEVICE.order_by(INSTALLATIONS.c.profile_id)
 OF_PROFILE = sa.select(*INSTALLATION).where(INSTALLATIONS.c.profile_id == sa.bindparam("profile"))
@@ -115,6 +116,9 @@ class SQLProfiles:
 
     def forget(self, key: EnrollmentKey, profile_id: ProfileID) -> None:
         self._connection.execute(FORGET, {"key": key, "profile": profile_id})
+
+    def forget_all(self, key: EnrollmentKey) -> None:
+        self._connection.execute(FORGET_ALL, {"key": key})
 
     def on_device(self, key: EnrollmentKey) -> Sequence[Installation]:
         return [Installation(*row) for row in self._connection.execute(ON_DEVICE, {"key": key})]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
     from alembic.config import Config
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest revision, stated here so that a database that has it opens without importing Alembic; a test compares."""
 
 

@@ -12,7 +12,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, JSONBody
 from msgspec import Meta
 
-from bramley.model.profiles import Handling, Installation, InstallState, StoredProfile, TargetKind
+from bramley.model.profiles import Handling, Installation, InstallState, Scope, StoredProfile, TargetKind
 from bramley.operations.live import Live
 from bramley.operations.profiles import assigning, keeping
 from bramley.operations.profiles.assigning import Target
@@ -76,6 +76,7 @@ class ProfileView(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     revision: int
     handling: Handling
+    scope: Scope
     sha256: str
     created_at: datetime
     changed_at: datetime

@@ -1,0 +1,103 @@
+"""Profiles with an MDM payload that an operator sends by hand: held against what that very device was enrolled with.
+
+A device refuses one that changes what may never change (`profiles.immutable`). So such a profile is not even queued: whoever
+sends it learns at once, and not from the device's error, which key it was.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import unescape
+from typing import Any, Final
+
+from bramley.mdm.commands import InstallProfile, Request
+from bramley.model.enrollments import Enrollment, EnrollmentKey
+from bramley.operations import devices, former_profiles, identities
+from bramley.operations.enrollment_profiles import enrolled_with, settings_of
+from bramley.operations.errors import Conflict
+from bramley.operations.installation import Installation
+from bramley.profiles import documents, immutable
+from bramley.profiles.errors import BadProfile
+from bramley.profiles.rules import Rule
+from bramley.profiles.rules.structure import MDM
+from bramley.storage.protocols import Tx
+
+_NAMED: Final = re.compile(rf"{re.escape(MDM)}(?!client|\.)")
+"""The type of the payload in text, and not the name of Apple's client or of a capability."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A profile was held against this enrollment and may go out to it, as long as it stays as it was."""
+
+    key: EnrollmentKey
+    topic: str | None
+    invariants: str
+
+    def require(self, enrollment: Enrollment) -> None:
+        """Conflict unless the enrollment is the one, and the same, that the profile was held against."""
+        if (enrollment.key, enrollment.topic, enrollment.invariants) != (self.key, self.topic, self.invariants):
+            raise Conflict("The enrollment changed while the profile was held against it.", advice="Send it again.")
+
+
+async def judge(installation: Installation, device: str, request: Request) -> Judged | None:
+    """Lets a request pass that may go to this device; None where it brings no MDM payload that can be seen.
+
+    Raises BadProfile, with key and rule, for a profile that changes what may never change, for one to a user channel, and for
+    what seems to have an MDM payload and cannot be read; Conflict and NotReady where nobody knows what the device was enrolled
+    with; NotFound. What is encrypted to the device cannot be looked into, and passes.
+    """
+    payload = request.to_plist().get("Payload")
+    if request.request_type != InstallProfile.request_type or not isinstance(payload, bytes):
+        return None
+    profile = await asyncio.to_thread(_managing, payload)
+    if profile is None:
+        return None
+    enrollment, owner = await installation.store.read(lambda tx: _found(tx, device))
+    if enrollment.parent is not None:
+        raise BadProfile(
+            f"Expected no payload of the type {MDM} for a user channel; {device} is one.",
+            key=f"PayloadContent[{immutable.managing(profile)[0][0]}].PayloadType",
+            rule=Rule.DEVICE_CHANNEL,
+            advice="The management of a device is the device's: send it there.",
+        )
+    immutable.require(await _enrolled_with(installation, owner), profile)
+    return Judged(owner.key, owner.topic, owner.invariants)
+
+
+def _found(tx: Tx, device: str) -> tuple[Enrollment, Enrollment]:
+    enrollment = devices.resolve(tx, device)
+    return enrollment, identities.device_of(tx, enrollment)
+
+
+async def _enrolled_with(installation: Installation, device: Enrollment) -> Mapping[str, Any]:
+    frame = await former_profiles.frame(installation, device.invariants)
+    if frame is None and device.topic is None:
+        raise Conflict(
+            f"{device.id or device.key} has told no push topic yet: nothing says what it was enrolled with.",
+            advice="Send it once the device has enrolled.",
+        )
+    return enrolled_with(await settings_of(installation, device.key, device.topic or "", device.invariants), frame)
+
+
+def _managing(data: bytes) -> Mapping[str, Any] | None:
+    """The profile, if it has an MDM payload.
+
+    A device reads more than we do, such as binary property lists. What cannot be read here is not let pass where it speaks of
+    such a payload: in any encoding of text, and with any references to characters.
+    """
+    try:
+        content = documents.read(data).content
+    except BadProfile as error:
+        if _NAMED.search(unescape(data.replace(b"\x00", b"").decode("latin-1"))):
+            raise BadProfile(
+                f"Expected a profile that can be read, since a payload of the type {MDM} is named in it. {error.message}",
+                key=error.key,
+                rule=error.rule,
+                advice="Nobody can tell what it would change of the device's enrollment. Give it as XML, plain or signed.",
+            ) from None
+        return None
+    return content if content is not None and immutable.managing(content) else None
