@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 import time
 from collections.abc import Iterator
@@ -19,12 +20,14 @@ from bramley.cli.session import SLOW_SECONDS, Session
 from bramley.cli.verbs import DryRunOption, Verb
 from bramley.clock import SystemClock
 from bramley.errors import BadInput
-from bramley.operations import package_signers, packages
+from bramley.operations import package_signers, package_timestamps, packages
 from bramley.operations.installation import Absent
 from bramley.operations.package_signers import PackageSigner, package_signer
+from bramley.operations.package_timestamps import Timestamp
 from bramley.operations.packages import Package, Progress, Verdict
 from bramley.operations.push.apple_cas import roots
-from bramley.pki import certificates, names, pairs
+from bramley.pki import certificates, names, pairs, xar
+from bramley.pki.timestamps import VerifiedTimestamp
 
 _WHERE: Final = "Add --output FILE, or --verify."
 _WHO: Final = "Add --identity FILE, or keep one by `bramley profile package-signer import`."
@@ -48,6 +51,14 @@ def sign_package(
     password_file: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A file whose first line is the password of the identity.")
     ] = None,
+    timestamp: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Have this timestamp authority confirm when it was signed, so that it holds after the certificate's end. "
+            "Apple's is http://timestamp.apple.com/ts01.",
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the signature of a package that is signed already.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Say who signed the package and whether all of it holds.")] = False,
     dry_run: DryRunOption = False,
@@ -58,7 +69,7 @@ def sign_package(
     """
     session, now = Session(ctx), SystemClock().now()
     if verify:
-        if output or identity or password_file or force or dry_run:
+        if output or identity or password_file or timestamp is not None or force or dry_run:
             raise BadInput("--verify only looks: no other option goes with it.", advice="Look first, then sign.")
         with _progress(session.output) as progress:
             verdict = packages.verify_package(file, now=now, roots=roots(session.settings()), progress=progress)
@@ -68,6 +79,7 @@ def sign_package(
         return
     if output is None:
         raise BadInput("Expected where the signed package goes.", advice=_WHERE)
+    url = None if timestamp is None else package_timestamps.require_address(timestamp)
     if identity:
         files = [read_file(each, "identity", most=pairs.LARGEST) for each in identity]
         signer = package_signer(pairs.read_pair(files, read_password(password_file)), now=now)
@@ -75,9 +87,15 @@ def sign_package(
         raise BadInput("--password-file goes with --identity, which is missing.")
     else:
         signer = _kept(session)
+    stamp = None if url is None else _stamp(session, url, signer)
     with _progress(session.output) as progress:
-        package = packages.sign_package(file, output, signer, now=now, replace=force, dry_run=dry_run, progress=progress)
-    _show_signed(session.output, output, package, signer, dry_run)
+        package, stamped = packages.sign_package(
+            file, output, signer, now=now, replace=force, stamp=stamp, dry_run=dry_run, progress=progress
+        )
+    told = None
+    if stamped is not None:
+        told = package_timestamps.judge(stamped, signer.identity.chain, roots(session.settings()))
+    _show_signed(session.output, output, package, signer, told, dry_run)
 
 
 def _kept(session: Session) -> PackageSigner:
@@ -89,8 +107,20 @@ def _kept(session: Session) -> PackageSigner:
     return found
 
 
-def _show_signed(output: Output, target: Path, package: Package, signer: PackageSigner, dry_run: bool) -> None:
-    warnings = list(signer.warnings)
+def _stamp(session: Session, url: str, signer: PackageSigner) -> xar.Stamp:
+    settings, chain = session.settings(), signer.identity.chain
+
+    def stamp(signature: bytes) -> VerifiedTimestamp:
+        asking = package_timestamps.ask(signature, url=url, chain=chain, settings=settings)
+        return asyncio.run(session.patiently(asking, "asking for a timestamp…"))
+
+    return stamp
+
+
+def _show_signed(
+    output: Output, target: Path, package: Package, signer: PackageSigner, timestamp: Timestamp | None, dry_run: bool
+) -> None:
+    warnings = [*signer.warnings, *(timestamp.warnings if timestamp else ())]
     if package.trailing:
         warnings.append(
             f"{package.trailing} bytes behind the package are left out: a notarization does not outlive the signature."
@@ -103,6 +133,7 @@ def _show_signed(output: Output, target: Path, package: Package, signer: Package
                 "package": _as_json(package),
                 "replaced": package.is_signed,
                 "signed_by": [_certificate_as_json(each) for each in signer.identity.chain],
+                "timestamp": _timestamp_as_json(timestamp),
                 "warnings": warnings,
             }
         )
@@ -111,6 +142,8 @@ def _show_signed(output: Output, target: Path, package: Package, signer: Package
         output.remark(f"warning: {each}")
     leaf = signer.identity.chain[0]
     output.line(f"{target}: {'would be ' if dry_run else ''}signed by {_words(leaf)}")
+    if timestamp and timestamp.found:
+        output.line(f"timestamp: {_timestamp_words(timestamp.found)}")
 
 
 def _show_verdict(output: Output, file: Path, verdict: Verdict) -> None:
@@ -122,12 +155,14 @@ def _show_verdict(output: Output, file: Path, verdict: Verdict) -> None:
                 "holds": not verdict.faults,
                 "signed_by": [_certificate_as_json(each) for each in verdict.chain],
                 "signing_time": verdict.signing_time,
+                "timestamp": _timestamp_as_json(verdict.timestamp),
                 "faults": list(verdict.faults),
                 "warnings": list(verdict.warnings),
+                "notes": list(verdict.notes),
             }
         )
         return
-    package = verdict.package
+    package, stamped = verdict.package, verdict.timestamp.found if verdict.timestamp else None
     output.fields(
         f"{package.kind} package",
         [
@@ -135,10 +170,12 @@ def _show_verdict(output: Output, file: Path, verdict: Verdict) -> None:
             *(("fault", each) for each in verdict.faults),
             *(("signed by" if not index else "issued by", _words(each)) for index, each in enumerate(verdict.chain)),
             ("signed at", f"{text(verdict.signing_time)} UTC, it says" if verdict.signing_time else ""),
+            ("timestamp", _timestamp_words(stamped) if stamped else "does not hold" if verdict.timestamp else ""),
             ("checksum", package.digest),
             ("files", package.files),
             ("behind it", f"{package.trailing} bytes, such as a notarization's ticket" if package.trailing else ""),
             *(("warning", each) for each in verdict.warnings),
+            *(("note", each) for each in verdict.notes),
         ],
     )
 
@@ -153,6 +190,22 @@ def _certificate_as_json(certificate: x509.Certificate) -> dict[str, str | datet
         "sha256": certificates.sha256(certificate),
         "not_before": certificate.not_valid_before_utc,
         "not_after": certificate.not_valid_after_utc,
+    }
+
+
+def _timestamp_words(found: VerifiedTimestamp) -> str:
+    return f"{text(found.time)} UTC, by {names.text(found.certificate.subject)}"
+
+
+def _timestamp_as_json(timestamp: Timestamp | None) -> dict[str, object] | None:
+    if timestamp is None:
+        return None
+    found = timestamp.found
+    return {
+        "holds": found is not None,
+        "believed": found is not None and not timestamp.doubt,
+        "time": found.time if found else None,
+        "by": [_certificate_as_json(each) for each in (found.certificate, *found.others)] if found else [],
     }
 
 

@@ -2,7 +2,7 @@
 
 An MDM command `InstallEnterpriseApplication` installs a package only where it is signed. Apple's certificate for this is the
 *Developer ID Installer* certificate; another does where its root is trusted on the device, as a profile of ours can see to.
-No timestamp authority is asked: a package signed here is good for as long as the certificate is.
+Without a timestamp a package is good for as long as the certificate is.
 """
 
 from __future__ import annotations
@@ -22,7 +22,9 @@ from cryptography import x509
 from bramley.errors import OutsideTrouble
 from bramley.operations.errors import Conflict, Invalid
 from bramley.operations.package_signers import PackageSigner, open_end
+from bramley.operations.package_timestamps import Timestamp, of_proof, validity
 from bramley.pki import certificates, chains, names, xar
+from bramley.pki.timestamps import VerifiedTimestamp
 
 _SHOWN: Final = 3
 
@@ -56,24 +58,37 @@ class Package:
 class Verdict:
     """What verifying found. `chain` leads from the signer as far up as the certificates in the package go.
 
-    A fault means that the package is not what its signer signed, or that nobody did; a warning, that a Mac may not take it.
+    A fault means that the package is not what its signer signed, or that nobody did; a warning, that a Mac may not take it; a
+    note, what speaks for it where a certificate has ended.
     """
 
     package: Package
     chain: tuple[x509.Certificate, ...]
     signing_time: datetime | None
+    timestamp: Timestamp | None
     faults: tuple[str, ...]
     warnings: tuple[str, ...]
+    notes: tuple[str, ...]
 
 
 def sign_package(
-    source: Path, target: Path, signer: PackageSigner, *, now: datetime, replace: bool, dry_run: bool, progress: Progress
-) -> Package:
-    """Writes a signed copy of a package and says what the package was; in a dry run, everything but writing is done.
+    source: Path,
+    target: Path,
+    signer: PackageSigner,
+    *,
+    now: datetime,
+    replace: bool,
+    stamp: xar.Stamp | None,
+    dry_run: bool,
+    progress: Progress,
+) -> tuple[Package, VerifiedTimestamp | None]:
+    """Writes a signed copy of a package and says what the package was, and which timestamp `stamp` gave the signature.
 
-    The copy is there whole or not at all. Raises Conflict where the target exists, or where the package is signed and `replace`
-    does not allow for that; Invalid and BadXar for what is no package; Damaged for one whose bytes its own checksums disown;
-    OutsideTrouble where the disk fails.
+    In a dry run, everything is done but writing, and asking for a timestamp. The copy is there whole or not at all.
+
+    Raises Conflict where the target exists, or where the package is signed and `replace` does not allow for that; Invalid and
+    BadXar for what is no package; Damaged for one whose bytes its own checksums disown; OutsideTrouble where the disk fails; and
+    what `stamp` raises.
     """
     with _opened(source) as stream:
         archive, package = _read(stream)
@@ -86,8 +101,9 @@ def sign_package(
         where = _nowhere() if dry_run else _beside(target, mode=os.fstat(stream.fileno()).st_mode & 0o777)
         step = _steps(archive.size, progress)
         with where as copy:
-            xar.sign(archive, copy, signer.identity, now=now, replace=replace, progress=step)
-    return package
+            asked = None if dry_run else stamp
+            stamped = xar.sign(archive, copy, signer.identity, now=now, replace=replace, stamp=asked, progress=step)
+    return package, stamped
 
 
 def verify_package(source: Path, *, now: datetime, roots: Collection[str], progress: Progress) -> Verdict:
@@ -101,12 +117,19 @@ def verify_package(source: Path, *, now: datetime, roots: Collection[str], progr
     proofs = [proof for proof in (found.rsa, found.cms) if proof is not None]
     signers = [proof.certificates for proof in proofs if proof.certificates]
     chain = chains.chain_of(signers[0][0], signers[0][1:]) if signers else ()
+    timestamp = of_proof(found.cms, roots) if found.cms is not None else None
+    faults = tuple(_faults(found))
+    # with a fault, such as two signers, a timestamp over the one signature proves nothing of the package
+    age = None if faults else timestamp
+    doubts = () if timestamp is None else timestamp.warnings
     return Verdict(
         package=package,
         chain=chain,
         signing_time=found.cms.signing_time if found.cms is not None else None,
-        faults=tuple(_faults(found)),
-        warnings=tuple(_warnings(found, chain, now, roots)) if proofs else (),
+        timestamp=timestamp,
+        faults=faults,
+        warnings=(*doubts, *_warnings(found, chain, age, now, roots)) if proofs else (),
+        notes=tuple(_notes(chain, age, now)),
     )
 
 
@@ -126,22 +149,33 @@ def _faults(found: xar.Verification) -> Iterator[str]:
         yield "The two signatures are by different signers."
 
 
-def _warnings(found: xar.Verification, chain: Sequence[x509.Certificate], now: datetime, roots: Collection[str]) -> Iterator[str]:
+def _warnings(
+    found: xar.Verification, chain: Sequence[x509.Certificate], timestamp: Timestamp | None, now: datetime, roots: Collection[str]
+) -> Iterator[str]:
     if found.cms is None:
         yield "There is no CMS signature: such a package cannot be notarized."
     if found.rsa is None:
         yield "There is no RSA signature, which Macs look for first."
     for each in chain:
-        if not each.not_valid_before_utc <= now <= each.not_valid_after_utc:
-            yield (
-                f"{names.text(each.subject)} is valid from {each.not_valid_before_utc:%Y-%m-%d} to "
-                f"{each.not_valid_after_utc:%Y-%m-%d}; only a trusted timestamp, which is not looked for here, would help."
-            )
+        if not each.not_valid_before_utc <= now <= each.not_valid_after_utc and not _made_up_for(each, timestamp, now):
+            yield f"{validity(each)}; no timestamp that is believed here proves that it signed then."
     if not chain:
         return
     yield from open_end(chain)
     if certificates.sha256(chain[-1]) not in roots and chain[-1].subject == chain[-1].issuer:
         yield f"{names.text(chain[-1].subject)} is not a root of Apple's: a Mac must be told to trust it."
+
+
+def _notes(chain: Sequence[x509.Certificate], timestamp: Timestamp | None, now: datetime) -> Iterator[str]:
+    for each in chain:
+        if _made_up_for(each, timestamp, now):
+            ended = f"{each.not_valid_after_utc:%Y-%m-%d}"
+            yield f"{names.text(each.subject)} ended on {ended}; the timestamp proves that the package was signed before."
+
+
+def _made_up_for(certificate: x509.Certificate, timestamp: Timestamp | None, now: datetime) -> bool:
+    """Whether a certificate has ended, and a timestamp proves that the package was signed before."""
+    return now > certificate.not_valid_after_utc and timestamp is not None and timestamp.proves(certificate)
 
 
 def _read(stream: BinaryIO) -> tuple[xar.Archive, Package]:

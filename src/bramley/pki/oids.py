@@ -14,6 +14,12 @@ CONTENT_TYPE: Final = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST: Final = "1.2.840.113549.1.9.4"
 SIGNING_TIME: Final = "1.2.840.113549.1.9.5"
 
+# Timestamps: RFC 3161 sections 2.4.2 and 2.3 and appendix A; which certificate signed: RFC 2634 section 5.4, RFC 5035 section 3
+TST_INFO: Final = "1.2.840.113549.1.9.16.1.4"
+TIME_STAMP_TOKEN: Final = "1.2.840.113549.1.9.16.2.14"  # noqa: S105 (the name of an attribute)
+SIGNING_CERTIFICATE: Final = "1.2.840.113549.1.9.16.2.12"
+SIGNING_CERTIFICATE_V2: Final = "1.2.840.113549.1.9.16.2.47"
+
 # Attributes of a certification request: RFC 2985 section 5.4
 CHALLENGE_PASSWORD: Final = "1.2.840.113549.1.9.7"  # noqa: S105 (the name of an attribute)
 EXTENSION_REQUEST: Final = "1.2.840.113549.1.9.14"
@@ -50,6 +56,7 @@ SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
 CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"
 CODE_SIGNING: Final = "1.3.6.1.5.5.7.3.3"
 EMAIL_PROTECTION: Final = "1.3.6.1.5.5.7.3.4"
+TIME_STAMPING: Final = "1.3.6.1.5.5.7.3.8"
 OCSP_SIGNING: Final = "1.3.6.1.5.5.7.3.9"
 
 # Certificate extensions: RFC 5280 section 4.2.1

@@ -119,7 +119,10 @@ class Apple:
     root_url: str = _field(
         "https://www.apple.com/appleca/AppleIncRootCertificate.cer", "where Apple's root certificate is fetched from"
     )
-    proxy: str = _field("", "outbound HTTP proxy for Apple's web servers and mdmcert.download, such as http://proxy.example:3128")
+    proxy: str = _field(
+        "",
+        "outbound HTTP proxy for Apple's web servers, mdmcert.download and timestamp authorities, such as http://proxy.example:3128",
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from asn1crypto import cms as asn1_cms
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ed25519
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -14,9 +15,11 @@ from bramley.pki import oids
 from bramley.pki.cms import (
     DEVICE,
     Malformed,
+    Refused,
     SignatureInvalid,
     SignatureReason,
     algorithms,
+    ber,
     certificate_ids,
     content_info,
     der,
@@ -24,6 +27,8 @@ from bramley.pki.cms import (
     sign,
     verify,
 )
+from bramley.pki.cms.signed_data import unsigned_values
+from bramley.pki.cms.signing import with_unsigned_attribute
 
 if TYPE_CHECKING:
     from tests.pki.cms.conftest import Identity
@@ -170,3 +175,58 @@ def test_a_key_identifier_is_not_looked_for_in_what_is_no_certificate() -> None:
     )
     with pytest.raises(Malformed, match="not valid DER"):
         verify(parse_signed_data(message), policy=DEVICE)
+
+
+MADE_UP = "1.2.3.4"
+
+
+def test_an_unsigned_attribute_is_added_beside_a_signature_that_stays(rsa_identity: Identity) -> None:
+    message = sign(b"content", key=rsa_identity.key, certificate=rsa_identity.certificate)
+    value = der.sequence(der.integer(5), der.octet_string(bytes(70_000)))
+    added = with_unsigned_attribute(message, MADE_UP, value)
+    before, after = parse_signed_data(message), parse_signed_data(added)
+    assert verify(after, policy=DEVICE) == verify(before, policy=DEVICE)
+    assert unsigned_values(after.signers[0], MADE_UP) == (value,)
+    assert unsigned_values(after.signers[0], oids.SIGNING_TIME) == unsigned_values(before.signers[0], MADE_UP) == ()
+    (signer,) = asn1_cms.ContentInfo.load(added, strict=True)["content"]["signer_infos"]
+    (attribute,) = signer["unsigned_attrs"]
+    assert attribute["type"].dotted == MADE_UP
+    assert attribute["values"].contents == value
+    with pytest.raises(Refused, match="already"):
+        with_unsigned_attribute(added, MADE_UP, value)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "found"),
+    [
+        (b"", ()),
+        (der.sequence(der.oid(MADE_UP), der.set_of([])), ()),
+        (der.sequence(der.oid(MADE_UP), der.set_in_order([der.null(), der.integer(3)])), (der.null(), der.integer(3))),
+        (der.sequence(der.oid(MADE_UP), der.set_of([der.null()])) * 2, (der.null(), der.null())),
+        # BER may say it in another way
+        (b"\x30\x80" + der.oid(MADE_UP) + b"\x31\x80" + der.null() + bytes(4), (der.null(),)),
+        (der.sequence(der.oid(MADE_UP)), None),
+        (der.sequence(der.oid(MADE_UP), der.null()), None),
+        (der.sequence(der.oid(MADE_UP), der.set_of([]), der.null()), None),
+        (der.sequence(der.null(), der.set_of([])), None),
+        (der.integer(1), None),
+    ],
+)
+def test_unsigned_attributes_are_read_when_asked_for_and_damage_nothing_else(
+    attributes: bytes, found: tuple[bytes, ...] | None, rsa_identity: Identity
+) -> None:
+    message = with_unsigned_attribute(
+        sign(b"content", key=rsa_identity.key, certificate=rsa_identity.certificate), MADE_UP, der.null()
+    )
+    old = der.context(1, der.sequence(der.oid(MADE_UP), der.set_of([der.null()])))
+    *head, signers = ber.parse(message).children[1].children[0].children
+    inside = signers.children[0].content
+    assert inside.endswith(old)
+    changed = der.sequence(inside.removesuffix(old), der.context(1, attributes))
+    signed = parse_signed_data(signed_data(*[part.raw for part in head], der.set_of([changed])))
+    assert verify(signed, policy=DEVICE).content == b"content"
+    if found is None:
+        with pytest.raises(Malformed):
+            unsigned_values(signed.signers[0], MADE_UP)
+    else:
+        assert unsigned_values(signed.signers[0], MADE_UP) == found

@@ -26,6 +26,7 @@ class SignerInfo:
     """One signer, named by `issuer` (raw Name) and `serial`, or else by `ski`. Algorithms are dotted identifiers.
 
     `signed_attributes_raw` are the octets that the signature covers: the attributes under the tag SET (RFC 5652 section 5.4).
+    `unsigned_attributes_raw` are the others as they stand, which nothing covers and nobody has read: `unsigned_values` does.
     """
 
     issuer: bytes | None
@@ -36,6 +37,7 @@ class SignerInfo:
     signed_attributes: Attributes | None
     signed_attributes_raw: bytes | None
     signature: bytes
+    unsigned_attributes_raw: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +53,8 @@ class SignedData:
 def parse_signed_data(data: bytes, *, limits: Limits = ber.DEFAULT_LIMITS) -> SignedData:
     """Read a ContentInfo of type SignedData, BER or DER; raises `Malformed`.
 
-    Signed attributes must be DER (RFC 5652 section 5.3), in any order. CRLs, unsigned attributes and certificates other than
-    X.509 are passed over.
+    Signed attributes must be DER (RFC 5652 section 5.3), in any order. CRLs and certificates other than X.509 are passed over;
+    unsigned attributes are kept unread.
     """
     source = Source(data, limits)
     position, limit = content_info.enter(source, oids.SIGNED_DATA)
@@ -73,6 +75,22 @@ def parse_signed_data(data: bytes, *, limits: Limits = ber.DEFAULT_LIMITS) -> Si
     content_type, content = _encapsulated(source, content_at, content_limit)
     signers = tuple([_signer_info(node) for node in ber.elements(source, body, stop)])
     return SignedData(content_type, content, certificates, signers)
+
+
+def unsigned_values(signer: SignerInfo, kind: str) -> tuple[bytes, ...]:
+    """The values of the unsigned attributes of one type (dotted), as they stand, BER or DER; raises `Malformed`.
+
+    Anybody can have put them there (RFC 5652 section 5.3): a value has to prove by itself what it says.
+    """
+    found: list[bytes] = []
+    if signer.unsigned_attributes_raw is not None:
+        for node in ber.parse(signer.unsigned_attributes_raw).children:
+            parts = ber.sequence(node, "an Attribute")
+            if len(parts) != 2 or parts[1].tag != ber.SET:
+                raise Malformed(f"The unsigned Attribute at octet {node.start} should hold a type and a SET of values.")
+            if values.oid(parts[0]) == kind:
+                found += [value.raw for value in parts[1].children]
+    return tuple(found)
 
 
 def _is_x509(node: Node) -> bool:
@@ -119,10 +137,13 @@ def _signer_info(node: Node) -> SignerInfo:
     signature_algorithm = algorithms.read_plain_identifier(data[at:end])
     tag, body, stop, at = ber.element(source, end, limit)
     signature = data[body:stop] if tag == ber.OCTET_STRING else values.octets(Node(source, tag, end, body, stop, at))
+    rest = None
     if at < limit:
+        unsigned_at = at
         tag, _, _, at = ber.element(source, at, limit)
+        rest = data[unsigned_at:at]
         if tag != _UNSIGNED_ATTRIBUTES or at != limit:
             raise Malformed(f"The SignerInfo at octet {node.start} has more in it than [1] unsigned attributes.")
     if (node.tag, version) != (ber.SEQUENCE, ber.INTEGER):
         raise ber.unexpected(node, "a SignerInfo, a SEQUENCE beginning with a version,")
-    return SignerInfo(issuer, serial, ski, digest_algorithm, signature_algorithm, signed_attributes, covered, signature)
+    return SignerInfo(issuer, serial, ski, digest_algorithm, signature_algorithm, signed_attributes, covered, signature, rest)

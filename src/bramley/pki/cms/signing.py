@@ -10,7 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from bramley.pki import oids
-from bramley.pki.cms import algorithms, certificate_ids, content_info, der
+from bramley.pki.cms import algorithms, ber, certificate_ids, content_info, der
 from bramley.pki.cms.algorithms import DIGESTS, Digest
 from bramley.pki.cms.errors import Refused
 from bramley.pki.keys import PrivateKey
@@ -18,6 +18,7 @@ from bramley.pki.keys import PrivateKey
 SignerId = Literal["issuer-serial", "ski"]
 """How a message names its signer's certificate."""
 
+_UNSIGNED: Final = 0xA1
 _OURS: Final = frozenset({oids.CONTENT_TYPE, oids.MESSAGE_DIGEST, oids.SIGNING_TIME})
 
 
@@ -72,6 +73,20 @@ def sign(
         der.set_of([signer_info]),
     )
     return content_info.wrap(oids.SIGNED_DATA, signed_data)
+
+
+def with_unsigned_attribute(message: bytes, kind: str, value: bytes) -> bytes:
+    """A message of `sign` with one unsigned attribute: dotted type and one value as a whole element (RFC 5652 section 5.3).
+
+    Signature and everything else stay as they are. Raises `Refused` where the message has such attributes already.
+    """
+    signed_data = ber.parse(message).children[1].children[0]
+    *head, signers = signed_data.children
+    (signer,) = signers.children
+    if signer.children[-1].tag == _UNSIGNED:
+        raise Refused("The message has unsigned attributes already.")
+    changed = der.sequence(signer.content, der.context(1, _attribute(kind, value)))
+    return content_info.wrap(oids.SIGNED_DATA, der.sequence(*[part.raw for part in head], der.set_of([changed])))
 
 
 def _digest(name: str, allow_sha1: bool) -> Digest:

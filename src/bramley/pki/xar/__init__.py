@@ -11,7 +11,7 @@ writes and reads it, and what Apple's `productsign` is known to write.
 from bramley.pki.xar.archive import Archive, read
 from bramley.pki.xar.errors import AlreadySigned, BadXar, Damaged
 from bramley.pki.xar.heap import Progress
-from bramley.pki.xar.signing import Identity, sign
+from bramley.pki.xar.signing import Identity, Stamp, sign
 from bramley.pki.xar.verifying import Proof, Verification, verify
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Identity",
     "Progress",
     "Proof",
+    "Stamp",
     "Verification",
     "read",
     "sign",

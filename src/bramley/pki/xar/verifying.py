@@ -11,17 +11,19 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 
-from bramley.pki import certificates, cms, keys, oids
+from bramley.pki import certificates, cms, keys, oids, timestamps
 from bramley.pki.cms import SignaturePolicy, ber
 from bramley.pki.cms.algorithms import DIGESTS
+from bramley.pki.cms.signed_data import SignerInfo, unsigned_values
 from bramley.pki.errors import BadCertificate, BadKey
+from bramley.pki.timestamps import BadTimestamp, VerifiedTimestamp
 from bramley.pki.xar import heap
 from bramley.pki.xar.archive import Archive
 from bramley.pki.xar.heap import Progress
 from bramley.pki.xar.table import Seal
 
 POLICY: Final = SignaturePolicy(digests=frozenset({"sha1", "sha256", "sha384", "sha512"}), allow_without_attributes=False)
-"""What a CMS signature of a package must be worth: Apple's older tools digest with SHA-1."""
+"""What a CMS signature of a package, or its timestamp, must be worth: Apple's older tools digest with SHA-1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,15 @@ class Proof:
     """One signature: `fault` says why it proves nothing, and is empty where it holds.
 
     `certificates` are those that came with it, the signer's first; none where there is no telling whose it is. A signing time
-    is what the signer claims.
+    is what the signer claims. A timestamp is what an authority claims of a CMS signature; it may be missing, or prove nothing
+    for the reason in `timestamp_fault`, and the signature holds all the same.
     """
 
     fault: str
     certificates: tuple[x509.Certificate, ...] = ()
     signing_time: datetime | None = None
+    timestamp: VerifiedTimestamp | None = None
+    timestamp_fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +99,21 @@ def _proof_of_cms(archive: Archive, seal: Seal) -> Proof:
         others = [certificates.load(der) for der in (*seal.certificates, *signed.certificates)]
     except (cms.CMSError, BadCertificate) as error:
         return Proof(error.message)
-    return Proof("", tuple(dict.fromkeys((signer, *others))), found.signing_time)
+    chain = tuple(dict.fromkeys((signer, *others)))
+    try:
+        return Proof("", chain, found.signing_time, _timestamp(signed.signers[0]))
+    except (cms.CMSError, BadTimestamp) as error:
+        return Proof("", chain, found.signing_time, timestamp_fault=error.message)
+
+
+def _timestamp(signer: SignerInfo) -> VerifiedTimestamp | None:
+    """The timestamp over a signature (RFC 3161 appendix A), None where there is none. Raises BadTimestamp or `cms.Malformed`."""
+    tokens = unsigned_values(signer, oids.TIME_STAMP_TOKEN)
+    if not tokens:
+        return None
+    if len(tokens) > 1:
+        raise BadTimestamp(f"Expected one timestamp; there are {len(tokens)}.")
+    return timestamps.verify(tokens[0], signer.signature, policy=POLICY)
 
 
 def _loaded(seal: Seal) -> tuple[x509.Certificate, ...]:
