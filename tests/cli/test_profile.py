@@ -107,6 +107,7 @@ def test_no_secret_of_it_is_shown(profile: Run) -> None:
         (("sign", "wifi.mobileconfig", "-o", "out", "--encrypt-to", "ec.pem"), "not RSA"),
         (("sign", "wifi.mobileconfig", "-o", "out", "--device", "nobody"), "There is no device"),
         (("sign", "wifi.mobileconfig", "-o", "out", "--device", "x", "--encrypt-to", "ec.pem"), "exclude each other"),
+        (("sign", "wifi.mobileconfig", "-o", "out", "--cipher", "aes-256-cbc"), "goes with --encrypt-to or --device"),
     ],
 )
 def test_bad_input_exits_2_and_writes_nothing(

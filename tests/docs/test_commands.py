@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -60,9 +59,10 @@ def test_commands_are_found_where_pages_have_them() -> None:
     assert list(map(without_common, shown(page))) == [["device", "list", "--json"], ["push", "import"]]
 
 
-def test_the_script_for_real_devices_uses_commands_that_exist(tmp_path: Path) -> None:
-    script = (ROOT / "docs" / "assets" / "try-device.sh").read_text(encoding="utf-8")
-    found = list(shown(f"```sh\n{script}```\n"))
+@pytest.mark.parametrize("script", ["docs/assets/try-device.sh", "scripts/try-profiles.sh"])
+def test_the_scripts_for_real_devices_use_commands_that_exist(script: str) -> None:
+    text = (ROOT / script).read_text(encoding="utf-8")
+    found = list(shown(f"```sh\n{text}```\n"))
 
     assert found
     assert {tuple(words[:2]) for words in found} >= {("device", "command"), ("identity", "renew"), ("certs", "show")}

@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import pytest
+from asn1crypto import cms as asn1_cms
 
 from bramley.clock import SystemClock
 from bramley.mdm.connect import RENEWAL_ANSWERED
@@ -42,6 +43,22 @@ async def test_encrypted_for_one_device_and_signed(play: Play) -> None:
         assert ssid(device) == f"Orchard {device.device.serial_number}"
         assert await play.standing(device) is not None
     assert await play.stage.installation.store.read(lambda tx: tx.commands.count_pending()) == 0
+
+
+@pytest.mark.parametrize("cipher", ["aes-128-cbc", "aes-256-cbc"])
+async def test_encrypted_with_the_cipher_of_the_setting(tmp_path: Path, cipher: str) -> None:
+    play = Play(await open_stage(tmp_path, SystemClock(), profiles={"cipher": cipher}))
+    try:
+        device = await play.device(2)
+        await play.keep(profile(), encrypt=True)
+        await play.assign(of(device))
+        await play.until(device, InstallState.INSTALLED)
+        sealed = device.holdings.profiles[WIFI].content["EncryptedPayloadContent"]
+        enveloped = asn1_cms.ContentInfo.load(sealed)["content"]
+        used = enveloped["encrypted_content_info"]["content_encryption_algorithm"]["algorithm"].native
+        assert used == cipher.replace("-", "", 1).replace("-", "_")
+    finally:
+        await play.close()
 
 
 @on_sqlite

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asn1crypto import cms as asn1_cms
 from cryptography import x509
 
 from bramley.errors import BadInput
@@ -21,7 +22,7 @@ from bramley.pki import certificates, cms, keys, names
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import Authority, issue, self_signed
 from bramley.profiles import documents
-from bramley.profiles.encrypt import encrypt
+from bramley.profiles.encrypt import ContentCipher, encrypt
 from bramley.profiles.errors import BadProfile, CannotSign, NoRecipient, UnknownVariable
 from bramley.profiles.sign import sign
 from tests.conftest import NOW
@@ -181,6 +182,15 @@ class TestOnCommand:
         assert isinstance(sealed, bytes)
         opened = cms.decrypt(sealed, certificate=recipient, key=device_keys[0])
         assert plistlib.loads(opened.content) == [PAYLOAD]
+
+    @pytest.mark.parametrize(("cipher", "oid"), [(ContentCipher.AES_128, "aes128_cbc"), (ContentCipher.AES_256, "aes256_cbc")])
+    def test_encrypted_with_the_cipher_of_choice(self, live: Live, cipher: ContentCipher, oid: str) -> None:
+        recipient = live.current().authorities.identity.authority.certificate
+        signed = signing.sign_file(written(), live.current().signer, recipient, NOW, cipher=cipher)
+        content = documents.read(signed).content
+        assert content is not None
+        enveloped = asn1_cms.ContentInfo.load(content["EncryptedPayloadContent"])["content"]
+        assert enveloped["encrypted_content_info"]["content_encryption_algorithm"]["algorithm"].native == oid
 
     def test_neither_twice_nor_badly(self, live: Live, stranger: Authority) -> None:
         pair = live.current().signer

@@ -32,6 +32,7 @@ from bramley.pki import certificates, chains, names, pairs
 from bramley.pki.errors import BadCertificate
 from bramley.profiles import documents
 from bramley.profiles.documents import LARGEST
+from bramley.profiles.encrypt import ContentCipher
 from bramley.profiles.errors import BadProfile
 
 
@@ -90,6 +91,9 @@ def sign(
     device: Annotated[
         str | None, typer.Option(metavar="DEVICE", help="First fill in its variables, and encrypt it, for this device.")
     ] = None,
+    cipher: Annotated[
+        ContentCipher | None, typer.Option(help="What it is encrypted with; by default as the setting profiles.cipher says.")
+    ] = None,
 ) -> None:
     """Sign a profile in a file, with the whole chain, and encrypt it before if wanted.
 
@@ -99,6 +103,8 @@ def sign(
     data = read_file(file, "profile", most=LARGEST)
     if encrypt_to is not None and device is not None:
         raise BadInput("--encrypt-to and --device exclude each other.")
+    if cipher is not None and encrypt_to is None and device is None:
+        raise BadInput("--cipher goes with --encrypt-to or --device, which are missing.")
     if identity and signer is not None:
         raise BadInput("--signer and --identity exclude each other.")
     recipient = _one_certificate(encrypt_to) if encrypt_to else None
@@ -116,11 +122,12 @@ def sign(
         live = await Live.start(installation)
         pair = given or await signing.pair_of(live, signer)
         if device is not None:
-            return await signing.sign_for_device(live, data, device, pair, now)
-        return signing.sign_file(data, pair, recipient, now)
+            return await signing.sign_for_device(live, data, device, pair, now, cipher=cipher)
+        return signing.sign_file(data, pair, recipient, now, cipher=by)
 
+    by = cipher or ContentCipher(session.settings().profiles.cipher)
     # with an identity of its own it needs no installation
-    signed = signing.sign_file(data, given, recipient, now) if given and device is None else session.run(act)
+    signed = signing.sign_file(data, given, recipient, now, cipher=by) if given and device is None else session.run(act)
     write_new(output, signed)
     if session.output.as_json:
         session.output.json({"file": output, "octets": len(signed)})

@@ -149,6 +149,17 @@ class Enrollment:
 
 
 @dataclass(frozen=True, slots=True)
+class Profiles:
+    """Configuration profiles on their way to devices."""
+
+    cipher: str = _field(
+        "aes-128-cbc",
+        "what they are encrypted with: aes-128-cbc, as Apple documents for every version; aes-256-cbc, where you have tried it",
+        choices=("aes-128-cbc", "aes-256-cbc"),
+    )
+
+
+@dataclass(frozen=True, slots=True)
 class Identity:
     """Device identities."""
 
@@ -256,6 +267,7 @@ class Settings:
     apple: Apple = field(default_factory=Apple)
     mdmcert: Mdmcert = field(default_factory=Mdmcert)
     enrollment: Enrollment = field(default_factory=Enrollment)
+    profiles: Profiles = field(default_factory=Profiles)
     identity: Identity = field(default_factory=Identity)
     revocation: Revocation = field(default_factory=Revocation)
     scep: SCEP = field(default_factory=SCEP)

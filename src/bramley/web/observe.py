@@ -47,7 +47,7 @@ class Observe:
         registry = metrics.registry
         self._ends = Gauge(
             "bramley_certificate_not_after_timestamp_seconds",
-            "When the active certificate of a lineage ends; device identities are left out.",
+            "When the active certificate of a lineage ends; certificates of devices are left out.",
             ("kind", "name"),
             registry=registry,
         )

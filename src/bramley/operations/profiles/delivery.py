@@ -28,6 +28,7 @@ from bramley.operations.profiles import channels, checking, making, recipients
 from bramley.operations.profiles.keeping import content_place
 from bramley.operations.profiles.making import Recipe
 from bramley.pki import certificates
+from bramley.profiles.encrypt import ContentCipher
 from bramley.storage.protocols import Tx
 
 PROFILE_ANSWERED: Final = "profile-answered"
@@ -161,6 +162,7 @@ def _make(live: Live, situation: _Situation, step: Step, now: datetime) -> _Made
             profile.handling,
             making.values_for(situation.device, here.settings.organization, channel=situation.channel),
             certificates.load(recipient.certificate) if recipient and recipient.certificate else None,
+            ContentCipher(here.settings.profiles.cipher),
         )
         return _Made(making.make(recipe, live.current().signer, now))
     except BramleyError as error:

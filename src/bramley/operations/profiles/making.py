@@ -14,7 +14,7 @@ from bramley.model.profiles import Handling
 from bramley.operations.server_certificates import Pair
 from bramley.profiles import variables
 from bramley.profiles.documents import LARGEST
-from bramley.profiles.encrypt import encrypt
+from bramley.profiles.encrypt import ContentCipher, encrypt
 from bramley.profiles.errors import NoRecipient
 from bramley.profiles.sign import sign
 
@@ -27,6 +27,7 @@ class Recipe:
     handling: Handling
     values: Mapping[str, str]
     recipient: x509.Certificate | None = None
+    cipher: ContentCipher = ContentCipher.AES_128
 
 
 def make(recipe: Recipe, signer: Pair, now: datetime) -> bytes:
@@ -45,7 +46,7 @@ def make(recipe: Recipe, signer: Pair, now: datetime) -> bytes:
                 advice="`bramley device show` tells of its identities; where its identity is elliptic, `bramley network assign "
                 "profile-recipient` has it fetch a certificate with an RSA key.",
             )
-        written = encrypt(content, recipe.recipient)
+        written = encrypt(content, recipe.recipient, cipher=recipe.cipher)
     else:
         written = plist.dumps(content)
     return sign(written, certificate=signer.certificate, key=signer.key, chain=signer.chain, now=now)

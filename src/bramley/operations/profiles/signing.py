@@ -22,7 +22,7 @@ from bramley.operations.signers import Signer
 from bramley.pki import certificates
 from bramley.profiles import documents, validate
 from bramley.profiles.documents import DocumentKind
-from bramley.profiles.encrypt import encrypt
+from bramley.profiles.encrypt import ContentCipher, encrypt
 from bramley.profiles.sign import sign
 from bramley.storage.protocols import Tx
 
@@ -35,7 +35,14 @@ async def pair_of(live: Live, signer: Signer | None) -> Pair:
     return await here.store.read(lambda tx: signers.load(tx, here.sealer, snapshot.authorities, signer))
 
 
-def sign_file(data: bytes, pair: Pair, recipient: x509.Certificate | None, now: datetime) -> bytes:
+def sign_file(
+    data: bytes,
+    pair: Pair,
+    recipient: x509.Certificate | None,
+    now: datetime,
+    *,
+    cipher: ContentCipher = ContentCipher.AES_128,
+) -> bytes:
     """A plain profile signed as it stands, octet for octet; or its payloads encrypted to the recipient before.
 
     Raises BadProfile for what is no profile or breaks a rule, Invalid for one that is signed or encrypted already, NoRecipient,
@@ -44,12 +51,17 @@ def sign_file(data: bytes, pair: Pair, recipient: x509.Certificate | None, now: 
     written = _plain(data)
     if recipient is not None:
         content = documents.read(data).content
-        written = encrypt(dict(content or {}), recipient)
+        written = encrypt(dict(content or {}), recipient, cipher=cipher)
     return sign(written, certificate=pair.certificate, key=pair.key, chain=pair.chain, now=now)
 
 
-async def sign_for_device(live: Live, data: bytes, device: str, pair: Pair, now: datetime) -> bytes:
-    """A plain profile as one device would get it: variables filled in, encrypted to it, signed. NotFound, and as `sign_file`."""
+async def sign_for_device(
+    live: Live, data: bytes, device: str, pair: Pair, now: datetime, *, cipher: ContentCipher | None = None
+) -> bytes:
+    """A plain profile as one device would get it: variables filled in, encrypted to it, signed. NotFound, and as `sign_file`.
+
+    `cipher` is by default that of the setting.
+    """
 
     def read(tx: Tx) -> tuple[Enrollment, Enrollment, Version | None]:
         channel = devices.resolve(tx, device)
@@ -58,8 +70,9 @@ async def sign_for_device(live: Live, data: bytes, device: str, pair: Pair, now:
 
     channel, owner, version = await live.installation.store.read(read)
     recipient = certificates.load(version.certificate) if version is not None and version.certificate else None
+    chosen = cipher or ContentCipher(live.installation.settings.profiles.cipher)
     values = making.values_for(owner, live.installation.settings.organization, channel=channel)
-    return await asyncio.to_thread(making.make, Recipe(_plain(data), Handling.ENCRYPT, values, recipient), pair, now)
+    return await asyncio.to_thread(making.make, Recipe(_plain(data), Handling.ENCRYPT, values, recipient, chosen), pair, now)
 
 
 def _plain(data: bytes) -> bytes:
