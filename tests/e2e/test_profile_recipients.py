@@ -21,10 +21,11 @@ from bramley.model.kinds import Kind
 from bramley.model.lineages import Version, VersionState
 from bramley.model.networks import RECIPIENT, NetworkAssignment, NetworkState
 from bramley.model.profiles import InstallState
-from bramley.operations import identities
+from bramley.operations import identities, signers
 from bramley.operations.network import ending, sending, standing
 from bramley.operations.network.standing import versions
 from bramley.operations.profiles import signing
+from bramley.operations.signers import Signer
 from bramley.pki import certificates, cms
 from bramley.pki.keys import KeyAlgorithm
 from bramley.profiles.errors import NoRecipient
@@ -35,6 +36,7 @@ from bramley.sandbox.device import Identity, SimulatedDevice
 from bramley.sandbox.errors import ServerRefused
 from bramley.storage.protocols import Tx
 from tests.e2e.profile_kit import SECRET, WIFI, Play, of, profile, ssid
+from tests.operations.signer_kit import PASSWORD, PKI
 
 FETCHING = f"bramley.network.{RECIPIENT}"
 DAY = timedelta(days=1)
@@ -251,6 +253,23 @@ async def test_a_device_that_is_refused_the_certificate_gets_nothing(play: Play,
     assert on.state is InstallState.FAILED
     assert WIFI not in device.holdings.profiles
     assert all(each.status == "Error" for each in device.history if each.request_type == "InstallProfile")
+
+
+@on_sqlite
+async def test_where_nothing_can_be_signed_show_says_so(play: Play, device: SimulatedDevice, clock: ShiftedClock) -> None:
+    live, pki = play.stage.service.live, PKI.at(clock.now())
+    await signers.import_files(live.installation, [pki.signer(days=(-1, 3)).file()], PASSWORD, public=(), actor="test")
+    await signers.choose(live.installation, Signer.IMPORTED, actor="test")
+    await live.refresh()
+    clock.shift += 4 * DAY
+    await play.keep(profile(), encrypt=True)
+    await play.assign(of(device))
+    await play.until(device, InstallState.FAILED)
+    on = await play.standing(device)
+    assert on is not None
+    assert "could not be told to: Expected a certificate that is valid" in on.problem
+    assert await assignment(play, device) is None
+    assert device.history == []
 
 
 @on_sqlite

@@ -78,7 +78,10 @@ async def _deliver(live: Live, key: EnrollmentKey, actor: str) -> int:
     if situation is None or not situation.steps:
         return 0
     if any(situation.waits(step) for step in situation.steps):
-        await recipients.have_fetched(live, situation.device.key, actor=actor)
+        try:
+            await recipients.have_fetched(live, situation.device.key, actor=actor)
+        except BramleyError as error:
+            situation = replace(situation, awaited=f"{situation.awaited}, and could not be told to: {error.message}")
     made = {step: await asyncio.to_thread(_make, live, situation, step, now) for step in situation.steps}
 
     def act(tx: Tx) -> int:

@@ -20,7 +20,7 @@ from bramley.sandbox.device import messages
 from bramley.sandbox.device.identity import DeviceIdentity
 from bramley.sandbox.device.messages import Message
 from bramley.sandbox.device.profile import MDMSettings
-from bramley.sandbox.device.transport import Transport, at_listener
+from bramley.sandbox.device.transport import Call, Transport, at_listener
 from bramley.sandbox.errors import SandboxError, ServerRefused, ServerUnreachable
 from bramley.sandbox.signature import Identity, SignatureStyle
 
@@ -104,7 +104,7 @@ async def send(
 ) -> Attempt:
     """One request. A handshake that the server ends is a refusal too, but only of a server that is still there."""
     try:
-        answer = await transport.once("PUT", url, body=body, content_type=content_type, headers=headers)
+        answer = await transport.once(Call("PUT", url, body, content_type, headers))
     except ServerUnreachable as error:
         alive = await _listens(url)
         return Attempt(description, alive, "TLS handshake ended" if alive else f"no server: {error.message}")

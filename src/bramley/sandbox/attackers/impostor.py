@@ -16,7 +16,7 @@ from bramley.sandbox.device import SimulatedDevice, messages
 from bramley.sandbox.device.holdings import require_scep
 from bramley.sandbox.device.identity import DeviceIdentity, UserAccount
 from bramley.sandbox.device.profile import open_profile
-from bramley.sandbox.device.transport import SCEPTransport
+from bramley.sandbox.device.transport import Call, SCEPTransport
 
 
 async def someone_elses_udid(
@@ -51,7 +51,7 @@ async def someone_elses_udid(
             yield attempt
     if link is None:
         return
-    answer = await transport.deliver("GET", link)
+    answer = await transport.deliver(Call("GET", link))
     profile = open_profile(answer.body, anchors=transport.anchors, now=clock.now())
     scep = require_scep(profile)
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)

@@ -21,7 +21,7 @@ from bramley.sandbox.device.holdings import Holdings, require_enrollment
 from bramley.sandbox.device.identity import DeviceIdentity, UserAccount
 from bramley.sandbox.device.messages import Message
 from bramley.sandbox.device.profile import MDMSettings, Profile, open_profile
-from bramley.sandbox.device.transport import Answer, Transport, at_listener
+from bramley.sandbox.device.transport import Answer, Call, Transport, at_listener
 from bramley.sandbox.errors import SandboxError, Unenrolled
 from bramley.sandbox.signature import Identity, SignatureStyle
 
@@ -90,7 +90,7 @@ class SimulatedDevice:
 
     async def fetch_profile(self, url: str) -> Profile:
         """Downloads an enrollment profile, checks its signature against the anchors, and installs it with its trust."""
-        answer = await self.transport.deliver("GET", url)
+        answer = await self.transport.deliver(Call("GET", url))
         profile = self._open(answer.body, allow_unsigned=self.behaviour.allow_unsigned)
         require_enrollment(profile)
         await self.holdings.install(profile)
@@ -199,7 +199,7 @@ class SimulatedDevice:
         headers = signature.header(body, signer, style, now=self._clock.now())
         pins = self.mdm.check_in_pins if content_type == messages.CHECK_IN_TYPE else self.mdm.server_pins
         try:
-            return await self.transport.deliver("PUT", url, body=body, content_type=content_type, headers=headers, pins=pins)
+            return await self.transport.deliver(Call("PUT", url, body, content_type, headers, pins))
         except Unenrolled as error:
             await self._leave(error.message)
             raise

@@ -7,7 +7,7 @@ import json
 import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit, urlunsplit
 
@@ -39,6 +39,23 @@ class Patience:
     refusals: int = 2
     pause: float = 0.1
     timeout: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One HTTP request. With `pins` the server's chain has to lead to one of them, and nothing else is trusted."""
+
+    method: str
+    url: str
+    body: bytes = field(default=b"", repr=False)
+    content_type: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+    pins: tuple[x509.Certificate, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """The URL without its query, which may hold a secret."""
+        return self.url.partition("?")[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,45 +110,24 @@ class Transport:
         for client in clients.values():
             await client.aclose()
 
-    async def once(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes = b"",
-        content_type: str = "",
-        headers: Mapping[str, str] | None = None,
-        pins: tuple[x509.Certificate, ...] = (),
-    ) -> Answer:
-        """One request and its answer, whatever it is. Raises ServerUnreachable where there is none.
-
-        With `pins` the server's chain has to lead to one of them, and nothing else is trusted.
-        """
-        client = self._clients.get(pins)
+    async def once(self, call: Call) -> Answer:
+        """One request and its answer, whatever it is. Raises ServerUnreachable where there is none."""
+        client = self._clients.get(call.pins)
         if client is None:
-            client = httpx2.AsyncClient(verify=self._context(pins), timeout=self._patience.timeout, trust_env=False)
-            self._clients[pins] = client
-        sent = {"User-Agent": "MDM-Sandbox/1.0", **(headers or {})}
-        if content_type:
-            sent["Content-Type"] = content_type
+            client = httpx2.AsyncClient(verify=self._context(call.pins), timeout=self._patience.timeout, trust_env=False)
+            self._clients[call.pins] = client
+        sent = {"User-Agent": "MDM-Sandbox/1.0", **call.headers}
+        if call.content_type:
+            sent["Content-Type"] = call.content_type
         try:
-            response = await client.request(method, url, content=body or None, headers=sent)
+            response = await client.request(call.method, call.url, content=call.body or None, headers=sent)
         except httpx2.TransportError as error:
-            raise ServerUnreachable(f"No answer from {url.partition('?')[0]}: {str(error) or type(error).__name__}.") from error
+            raise ServerUnreachable(f"No answer from {call.place}: {str(error) or type(error).__name__}.") from error
         if self._own_time:
             self._judge_time(response)
         return Answer(response.status_code, response.headers.get("content-type", ""), response.content)
 
-    async def deliver(
-        self,
-        method: str,
-        url: str,
-        *,
-        body: bytes = b"",
-        content_type: str = "",
-        headers: Mapping[str, str] | None = None,
-        pins: tuple[x509.Certificate, ...] = (),
-    ) -> Answer:
+    async def deliver(self, call: Call) -> Answer:
         """The same request until the server takes it. Raises ServerRefused or ServerUnreachable when patience ends.
 
         401, and 403 with Apple's com.apple.unrecognized.device, end the enrollment: Unenrolled.
@@ -140,7 +136,7 @@ class Transport:
         pause, refusals = self._patience.pause, 0
         while True:
             try:
-                answer = await self.once(method, url, body=body, content_type=content_type, headers=headers, pins=pins)
+                answer = await self.once(call)
             except ServerUnreachable:
                 if asyncio.get_running_loop().time() + pause > deadline:
                     raise
@@ -152,7 +148,7 @@ class Transport:
                 late = asyncio.get_running_loop().time() + pause > deadline
                 if refusals >= self._patience.refusals or late:
                     raise ServerRefused(
-                        f"The server answered {answer.status} to {method} {url.partition('?')[0]}.",
+                        f"The server answered {answer.status} to {call.method} {call.place}.",
                         status=answer.status,
                         body=answer.body,
                     )
@@ -192,11 +188,11 @@ class SCEPTransport:
         self._transport, self._url = transport, url
 
     async def get(self, query: str) -> tuple[str, bytes]:
-        answer = await self._transport.deliver("GET", self._with(query))
+        answer = await self._transport.deliver(Call("GET", self._with(query)))
         return answer.content_type, answer.body
 
     async def post(self, query: str, body: bytes) -> tuple[str, bytes]:
-        answer = await self._transport.deliver("POST", self._with(query), body=body, content_type="application/x-pki-message")
+        answer = await self._transport.deliver(Call("POST", self._with(query), body, "application/x-pki-message"))
         return answer.content_type, answer.body
 
     def _with(self, query: str) -> str:
