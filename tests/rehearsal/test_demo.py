@@ -118,7 +118,7 @@ def test_one_thing_amiss_is_enough_to_fail(shortfall: dict[str, Any]) -> None:
 
 async def test_a_profile_in_clear_is_opened_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The count of those who open another's profile is no constant."""
-    monkeypatch.setattr(making, "encrypt", lambda content, _recipient: plist.dumps(content))
+    monkeypatch.setattr(making, "encrypt", lambda content, _recipient, **_cipher: plist.dumps(content))
     stage = await open_stage(tmp_path, SystemClock())
     try:
         async with cast(stage, 2) as players:
