@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plistlib
 import signal
 import socket
 import ssl
@@ -14,6 +15,29 @@ from typing import Any
 import pytest
 
 from tests.cli.kit import Run, Running, Start
+
+MAC = 1
+"""A seed whose first device is a Mac."""
+
+FOR_USERS = plistlib.dumps(
+    {
+        "PayloadType": "Configuration",
+        "PayloadVersion": 1,
+        "PayloadIdentifier": "example.user",
+        "PayloadUUID": "00000000-0000-4000-8000-000000000001",
+        "PayloadScope": "User",
+        "PayloadContent": [
+            {
+                "PayloadType": "com.apple.wifi.managed",
+                "PayloadVersion": 1,
+                "PayloadIdentifier": "example.user.1",
+                "PayloadUUID": "00000000-0000-4000-8000-000000000002",
+                "SSID_STR": "{{ user.short_name }}",
+                "EncryptionType": "None",
+            }
+        ],
+    }
+)
 
 
 def test_the_first_start_shows_what_must_be_kept_once(start: Start, tmp_path: Path) -> None:
@@ -102,6 +126,32 @@ def test_devices_of_every_style_answer_the_same_server(start: Start, run: Run, t
         (told,) = devices.stop().json
         assert (told["udid"], told["enrolled"], told["error"]) == (udid, True, None)
         assert told["commands"] >= 1
+
+
+def test_a_mac_with_a_user_and_a_key_in_hardware_gets_what_is_encrypted_for_the_user(
+    start: Start, run: Run, tmp_path: Path
+) -> None:
+    apple, _apns, _server, data = _opened(start, run, tmp_path)
+    link = run("enroll", "link", "--data", data, "--json").json["url"]
+    devices = start(
+        *("simulate", "device", link, "--ca", tmp_path / "root.pem", "--users", 1, "--hardware-keys", "--seed", MAC),
+        *("--courier", f"127.0.0.1:{apple['courier_port']}", "--for", 60),
+    )
+    enrolled = _until(lambda: run("device", "list", "--state", "active", "--data", data, "--json").json, count=2)
+    (mac,) = [each for each in enrolled if ":" not in each["id"]]
+    (tmp_path / "a.mobileconfig").write_bytes(FOR_USERS)
+    assert run("profile", "add", tmp_path / "a.mobileconfig", "--encrypt", "--data", data).code == 0
+    assert run("profile", "assign", "example.user", "--device", mac["id"], "--data", data).code == 0
+
+    def installed() -> list[dict[str, Any]]:
+        found = run("profile", "show", "example.user", "--data", data, "--json").json["devices"]
+        return [each for each in found if each["state"] == "installed"]
+
+    (on,) = _until(installed, count=1)
+    assert on["device"].startswith(f"{mac['id']}:")
+    kinds = {each["kind"] for each in run("certs", "list", "--data", data, "--json").json}
+    assert "profile-recipient" in kinds
+    assert devices.stop().code == 0
 
 
 @pytest.mark.parametrize("url", ["mdm.example", "http://mdm.example/enroll/x"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import secrets
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,7 @@ from bramley.errors import BadInput
 from bramley.pki import certificates
 from bramley.pki.keys import KeyAlgorithm
 from bramley.sandbox.apns import NetworkCourier
-from bramley.sandbox.device import Behaviour, DeviceIdentity, Patience, SignatureStyle, SimulatedDevice
+from bramley.sandbox.device import Behaviour, DeviceIdentity, Patience, SignatureStyle, SimulatedDevice, UserAccount
 
 app = noun("Simulated devices, and stand-ins for Apple's services.")
 
@@ -45,6 +46,7 @@ def device(
     seconds: Annotated[int | None, typer.Option("--for", min=0, metavar="SECONDS", help="How long; else until Ctrl-C.")] = None,
     seed: Annotated[int | None, typer.Option(help="The same seed makes the same devices.")] = None,
     patience: Annotated[float, typer.Option(min=0, metavar="SECONDS", help="How long they try an absent server.")] = 30.0,
+    users: Annotated[int, typer.Option(min=0, max=10, help="How many managed users each Mac among them has.")] = 0,
     hardware_keys: Annotated[
         bool, typer.Option("--hardware-keys", help="Identities on a curve (P-256), as keys in hardware are.")
     ] = False,
@@ -73,16 +75,7 @@ def device(
     )
     chance = random.Random(secrets.randbits(64) if seed is None else seed)  # noqa: S311 - a simulation, not secrets
     members = [
-        fleet.Member(
-            SimulatedDevice(
-                DeviceIdentity.make(chance, mac=chance.random() < 0.5),
-                SystemClock(),
-                behaviour=behaviour,
-                courier=NetworkCourier(courier.host, courier.port) if courier else None,
-            ),
-            urls[index % len(urls)],
-        )
-        for index in range(count or len(urls))
+        fleet.Member(_device(chance, behaviour, users, courier), urls[index % len(urls)]) for index in range(count or len(urls))
     ]
     asyncio.run(fleet.run(session.output, members, seconds))
     fleet.show(session.output, members)
@@ -113,6 +106,13 @@ def apns(
 
 app.add_typer(simulate_portals.portal, name="portal")
 app.command("mdmcert", cls=Verb)(simulate_mdmcert.mdmcert)
+
+
+def _device(chance: random.Random, behaviour: Behaviour, users: int, courier: Address | None) -> SimulatedDevice:
+    device = DeviceIdentity.make(chance, mac=chance.random() < 0.5)
+    accounts = tuple(UserAccount.make(chance) for _ in range(users if device.is_mac else 0))
+    reached = NetworkCourier(courier.host, courier.port) if courier else None
+    return SimulatedDevice(device, SystemClock(), behaviour=replace(behaviour, users=accounts), courier=reached)
 
 
 def _anchors(ca: Path | None) -> tuple[x509.Certificate, ...]:
