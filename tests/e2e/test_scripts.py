@@ -41,7 +41,7 @@ async def _run(data: Path, device: str, user: str) -> tuple[int, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("BRAMLEY_")}
     process = await asyncio.create_subprocess_exec(
         *("sh", str(ROOT / "scripts" / "try-profiles.sh"), device, f"{device}:{user}"),
-        env={**environment, "PATH": path, "BRAMLEY_DATA": str(data), "WAIT": "20"},
+        env={**environment, "PATH": path, "BRAMLEY_DATA": str(data), "WAIT": "60"},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
