@@ -253,13 +253,28 @@ def _wifi(**rest: Any) -> dict[str, Any]:
         plistlib.dumps(_wifi(), fmt=plistlib.FMT_BINARY),
         plistlib.dumps(_wifi(Identifier="com.apple.mdmclient"), fmt=plistlib.FMT_BINARY),
         plistlib.dumps({"PayloadContent": [{"Identifier": "com.apple.mdm.token"}]}),
-        plistlib.dumps({**_wifi(), "PayloadIdentifier": "bramley.enrollment"}),
     ],
 )
 async def test_what_does_not_manage_goes_out_as_it_did(desk: Desk, data: bytes) -> None:
     await desk.send(data)
     await desk.change(invariants=former_profiles.UNKNOWN)
     await desk.send(data)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+async def test_nothing_takes_the_place_of_the_enrollment_profile_and_ends_the_management(desk: Desk, signed: bool) -> None:
+    others = [each for each in desk.profile["PayloadContent"] if each["PayloadType"] != "com.apple.mdm"]
+    content = plistlib.dumps({**desk.profile, "PayloadContent": others})
+    error = await desk.refuses(desk.signed(content) if signed else content)
+    assert (error.key, error.rule) == ("PayloadContent", "one-MDM-payload")
+    renamed = plistlib.dumps({**desk.profile, "PayloadIdentifier": "example.trust", "PayloadContent": others})
+    assert await desk.send(renamed) == "k"
+
+
+async def test_nor_that_of_a_former_mdms(former_desk: Desk) -> None:
+    others = [each for each in former_desk.profile["PayloadContent"] if each["PayloadType"] != "com.apple.mdm"]
+    error = await former_desk.refuses({**former_desk.profile, "PayloadContent": others})
+    assert (error.key, error.rule) == ("PayloadContent", "one-MDM-payload")
 
 
 async def test_what_is_encrypted_to_the_device_cannot_be_looked_into(desk: Desk, device_keys: list[keys.PrivateKey]) -> None:

@@ -1,7 +1,8 @@
-"""Profiles with an MDM payload that an operator sends by hand: held against what that very device was enrolled with.
+"""Profiles that an operator sends by hand and that concern a device's management: held against what it was enrolled with.
 
-A device refuses one that changes what may never change (`profiles.immutable`). So such a profile is not even queued: whoever
-sends it learns at once, and not from the device's error, which key it was.
+A device refuses an MDM payload that changes what may never change (`profiles.immutable`). So such a profile is not even queued:
+whoever sends it learns at once, and not from the device's error, which key it was. One that would take the place of the
+enrollment profile without managing would end the management, and is not queued either: RemoveProfile says so when it is meant.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from bramley.mdm.commands import InstallProfile, Request
 from bramley.model.enrollments import Enrollment, EnrollmentKey
 from bramley.operations import devices, former_profiles, identities
 from bramley.operations.enrollment_profiles import enrolled_with, settings_of
-from bramley.operations.errors import Conflict
+from bramley.operations.errors import Conflict, NotReady
 from bramley.operations.installation import Installation
 from bramley.profiles import documents, immutable
 from bramley.profiles.errors import BadProfile
@@ -44,27 +45,39 @@ class Judged:
 
 
 async def judge(installation: Installation, device: str, request: Request) -> Judged | None:
-    """Lets a request pass that may go to this device; None where it brings no MDM payload that can be seen.
+    """Lets a request pass that may go to this device; None where it has nothing to do with its management, as far as can be seen.
 
-    Raises BadProfile, with key and rule, for a profile that changes what may never change, for one to a user channel, and for
-    what seems to have an MDM payload and cannot be read; Conflict and NotReady where nobody knows what the device was enrolled
-    with; NotFound. What is encrypted to the device cannot be looked into, and passes.
+    Raises BadProfile, with key and rule, for a profile that changes what may never change, for one with an MDM payload to a user
+    channel, for one in the enrollment profile's place that has none, and for what seems to have an MDM payload and cannot be
+    read; Conflict and NotReady where nobody knows what the device was enrolled with; NotFound. What is encrypted to the device
+    cannot be looked into, and passes.
     """
     payload = request.to_plist().get("Payload")
     if request.request_type != InstallProfile.request_type or not isinstance(payload, bytes):
         return None
-    profile = await asyncio.to_thread(_managing, payload)
+    profile = await asyncio.to_thread(_readable, payload)
     if profile is None:
         return None
-    enrollment, owner = await installation.store.read(lambda tx: _found(tx, device))
-    if enrollment.parent is not None:
+    channel, owner = await installation.store.read(lambda tx: _found(tx, device))
+    manages = immutable.managing(profile)
+    if channel.parent is not None:
+        if not manages:
+            return None
         raise BadProfile(
             f"Expected no payload of the type {MDM} for a user channel; {device} is one.",
-            key=f"PayloadContent[{immutable.managing(profile)[0][0]}].PayloadType",
+            key=f"PayloadContent[{manages[0][0]}].PayloadType",
             rule=Rule.DEVICE_CHANNEL,
             advice="The management of a device is the device's: send it there.",
         )
-    immutable.require(await _enrolled_with(installation, owner), profile)
+    try:
+        enrolled = await _enrolled_with(installation, owner)
+    except (Conflict, NotReady):
+        if manages:
+            raise
+        return None  # nobody can tell which profile is the one that it was enrolled with
+    if not manages and profile.get("PayloadIdentifier") != enrolled.get("PayloadIdentifier"):
+        return None
+    immutable.require(enrolled, profile)
     return Judged(owner.key, owner.topic, owner.invariants)
 
 
@@ -83,14 +96,14 @@ async def _enrolled_with(installation: Installation, device: Enrollment) -> Mapp
     return enrolled_with(await settings_of(installation, device.key, device.topic or "", device.invariants), frame)
 
 
-def _managing(data: bytes) -> Mapping[str, Any] | None:
-    """The profile, if it has an MDM payload.
+def _readable(data: bytes) -> Mapping[str, Any] | None:
+    """The profile, where it can be looked into.
 
     A device reads more than we do, such as binary property lists. What cannot be read here is not let pass where it speaks of
     such a payload: in any encoding of text, and with any references to characters.
     """
     try:
-        content = documents.read(data).content
+        document = documents.read(data)
     except BadProfile as error:
         if _NAMED.search(unescape(data.replace(b"\x00", b"").decode("latin-1"))):
             raise BadProfile(
@@ -100,4 +113,4 @@ def _managing(data: bytes) -> Mapping[str, Any] | None:
                 advice="Nobody can tell what it would change of the device's enrollment. Give it as XML, plain or signed.",
             ) from None
         return None
-    return content if content is not None and immutable.managing(content) else None
+    return None if document.encrypted else document.content
