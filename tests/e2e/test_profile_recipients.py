@@ -33,6 +33,7 @@ from bramley.rehearsal.cast import awake
 from bramley.rehearsal.stage import open_stage
 from bramley.sandbox.clock import ShiftedClock
 from bramley.sandbox.device import Identity, SimulatedDevice
+from bramley.sandbox.device.profile import open_profile
 from bramley.sandbox.errors import ServerRefused
 from bramley.storage.protocols import Tx
 from tests.e2e.profile_kit import SECRET, WIFI, Play, of, profile, ssid
@@ -316,7 +317,8 @@ async def test_signing_by_hand_for_the_device_needs_it_too(play: Play, device: S
     async with awake(device):
         await play.stage.until("it", lambda tx: standing.in_force(tx, key_of(tx, device), RECIPIENT))
     message = await signing.sign_for_device(live, profile(), device.device.udid, pair, now)
-    assert device._open(message).encrypted
+    anchors = [live.current().authorities.root.certificate]
+    assert open_profile(message, anchors=anchors, now=now, identities=[held_by(device)]).encrypted
 
 
 @on_sqlite

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import plistlib
+import random
 from collections import Counter
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -117,7 +118,7 @@ async def test_a_user_who_logs_in_later_gets_it_then(play: Play) -> None:
     await play.keep(for_users())
     await play.assign(Target(TargetKind.TAG, "staff"))
     await assigning.tag(play.stage.installation, device.device.udid, add=["staff"], actor="test")
-    await device.token_update(UserAccount.make(device._random))
+    await device.token_update(UserAccount.make(random.Random(7)))
     await until(play, device, None, INSTALLED)
     assert ssids(device) == ["Orchard"]
 
