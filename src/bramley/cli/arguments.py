@@ -1,4 +1,4 @@
-"""What people write on the command line: durations, moments, addresses, KEY=VALUE."""
+"""What people write on the command line: devices, durations, moments, addresses, KEY=VALUE."""
 
 from __future__ import annotations
 
@@ -8,11 +8,15 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
 from bramley.errors import BadInput, OutsideTrouble
+
+DeviceArgument = Annotated[
+    str, typer.Argument(metavar="DEVICE", help="UDID, EnrollmentID, DEVICE:USER for a user channel, or our key.")
+]
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"([1-9][0-9]{0,5})([mhdw])", re.ASCII)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from bramley.cli import answers, device_actions, device_commands, device_tags, quarantine
+from bramley.cli.arguments import DeviceArgument
 from bramley.cli.identity_list import renewal_as_json, route_in_words
 from bramley.cli.session import Session
 from bramley.cli.verbs import DryRunOption, Verb, noun
@@ -24,8 +25,6 @@ device_commands.register(app)
 device_actions.register(app)
 quarantine.register(app)
 device_tags.register(app)
-
-_DEVICE = typer.Argument(metavar="DEVICE", help="UDID, EnrollmentID, DEVICE:USER for a user channel, or our key.")
 
 
 @app.command("list", cls=Verb)
@@ -53,12 +52,11 @@ def list_(
         empty="No devices. `bramley enroll link` invites one.",
         spare=("model", "OS", "serial number"),
     )
-    if len(found) == limit:
-        session.output.remark(f"These are the first {limit}; --limit shows more.")
+    session.output.cut(found, limit)
 
 
 @app.command("show", cls=Verb)
-def show(ctx: typer.Context, device: Annotated[str, _DEVICE]) -> None:
+def show(ctx: typer.Context, device: DeviceArgument) -> None:
     """Show one device.
 
     What it says of itself, its identities and what it said to the last renewal, its user channels, its latest commands. Tokens

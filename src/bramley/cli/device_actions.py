@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from bramley.cli.arguments import assignment, read_password
-from bramley.cli.device_commands import DeviceArgument, NoPushOption, SetOption, WaitOption, give
+from bramley.cli.arguments import DeviceArgument, assignment, read_password
+from bramley.cli.device_commands import NoPushOption, SetOption, WaitOption, give
 from bramley.cli.session import ACTOR, Session
 from bramley.cli.verbs import DryRunOption, Verb, YesOption
 from bramley.mdm.commands import build

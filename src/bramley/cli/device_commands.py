@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from bramley.cli import answers
+from bramley.cli.arguments import DeviceArgument
 from bramley.cli.requests import Wanted, request_of, what_it_destroys
 from bramley.cli.session import ACTOR, Session
 from bramley.cli.verbs import DryRunOption, Verb, YesOption
@@ -19,9 +20,6 @@ from bramley.operations import device_commands
 from bramley.operations.device_commands import Sent
 from bramley.operations.installation import Installation
 
-DeviceArgument = Annotated[
-    str, typer.Argument(metavar="DEVICE", help="UDID, EnrollmentID, DEVICE:USER for a user channel, or our key.")
-]
 SerialOption = Annotated[
     str | None, typer.Option(help="With a lock or an erasure: the device's serial number once more (its id if it has told none).")
 ]

@@ -67,8 +67,7 @@ def list_(
         empty="No such identities.",
         spare=("name", "serial", "renewed from (UTC)"),
     )
-    if len(found) == limit:
-        session.output.remark(f"These are the first {limit}; --limit shows more.")
+    session.output.cut(found, limit)
 
 
 def rescue(

@@ -127,8 +127,7 @@ def list_(
         empty="No device shall have one. `bramley network assign TEMPLATE DEVICE` has it get one.",
         spare=("name", "serial", "renewed from (UTC)"),
     )
-    if len(found) == limit:
-        session.output.remark(f"These are the first {limit}; --limit shows more.")
+    session.output.cut(found, limit)
 
 
 @app.command("revoke", cls=Verb)

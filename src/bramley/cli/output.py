@@ -9,7 +9,7 @@ import base64
 import json
 import re
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +78,11 @@ class Output:
         """A line for people, beside the result; machines are not told."""
         if not self.as_json:
             print(printable(value), file=sys.stderr, flush=True)
+
+    def cut(self, found: Sized, limit: int) -> None:
+        """Remarks on a listing that may go on: what was found are as many as were asked for."""
+        if len(found) == limit:
+            self.remark(f"These are the first {limit}; --limit shows more.")
 
     @contextmanager
     def busy(self, value: str) -> Iterator[None]:

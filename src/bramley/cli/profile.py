@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from bramley.cli import profile_files, profile_making, profile_package, profile_signer
-from bramley.cli.arguments import read_file, write_new
+from bramley.cli.arguments import DeviceArgument, read_file, write_new
 from bramley.cli.profile_making import finding_as_json, finding_in_words
 from bramley.cli.session import ACTOR, Session
 from bramley.cli.verbs import DryRunOption, Verb, YesOption, noun
@@ -188,12 +188,7 @@ def unassign(
 
 
 @app.command("check", cls=Verb)
-def check(
-    ctx: typer.Context,
-    device: Annotated[
-        str, typer.Argument(metavar="DEVICE", help="UDID, EnrollmentID, DEVICE:USER for a user channel, or our key.")
-    ],
-) -> None:
+def check(ctx: typer.Context, device: DeviceArgument) -> None:
     """Show how profiles stand on a device, and ask it which it has: what it has lost is sent again."""
     session = Session(ctx)
 
