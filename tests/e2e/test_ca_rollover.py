@@ -23,6 +23,7 @@ from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import Authority, issue, self_signed
 from bramley.pki.scep.client import SCEPClient
 from bramley.rehearsal.cast import awake
+from bramley.rehearsal.passing import pass_time
 from bramley.rehearsal.stage import Stage, open_stage
 from bramley.sandbox.clock import ShiftedClock
 from bramley.sandbox.device import Identity, SignatureStyle, SimulatedDevice
@@ -70,6 +71,9 @@ class Play:
 
     def _follows(self, tx: Tx) -> bool:
         return tx.notes.get(records.GENERATION_NOTE) == self.stage.service.live.current().generation
+
+    async def pass_time(self, time: timedelta) -> None:
+        await pass_time(self.stage, self.clock, time)
 
     @property
     def issuing(self) -> x509.Certificate:
@@ -129,7 +133,7 @@ async def test_a_fleet_moves_to_a_new_ca(play: Play) -> None:
     await heard(*fleet, revoked)
     assert play.issuing == former
 
-    play.clock.shift += PACE.settle
+    await play.pass_time(PACE.settle)
     await play.reach(PlanStage.USED)
     assert play.issuing.subject != former.subject
     await heard(*fleet, revoked)
@@ -145,7 +149,7 @@ async def test_a_fleet_moves_to_a_new_ca(play: Play) -> None:
     await heard(*fleet, fresh)
 
     # long enough for the replaced identities to be retired; the one that is away holds the old CA
-    play.clock.shift += PACE.linger + HOUR
+    await play.pass_time(PACE.linger + HOUR)
     await play.stage.until("the replaced identities retired", lambda tx: _state(tx, former_of=former) == {VersionState.ACTIVE})
     standing = await ca_plan.standing(play.stage.installation)
     assert standing is not None
@@ -154,7 +158,7 @@ async def test_a_fleet_moves_to_a_new_ca(play: Play) -> None:
     await heard(*fleet, fresh)
 
     await play.revoke(away)
-    play.clock.shift += HOUR
+    await play.pass_time(HOUR)
     await play.reach(PlanStage.WITHDRAWN)
     await heard(signing, by_tls, fresh)
     await refused(revoked)
@@ -175,10 +179,10 @@ def _state(tx: Tx, former_of: x509.Certificate) -> set[VersionState]:
 @on_sqlite
 async def test_a_fleet_does_not_notice_that_its_ca_lives_longer(play: Play) -> None:
     signing, by_tls = await play.device(2), await play.device(4, SignatureStyle.TLS)
-    play.clock.shift += HOUR
+    await play.pass_time(HOUR)
     await ca_rollover.begin(play.stage.installation, Mode.SAME_KEY, actor="test")
     for wait, stage in ((0, PlanStage.TRUSTED), (1, PlanStage.USED), (2, PlanStage.WITHDRAWN)):
-        play.clock.shift += (timedelta(), PACE.settle, PACE.linger + HOUR)[wait]
+        await play.pass_time((timedelta(), PACE.settle, PACE.linger + HOUR)[wait])
         await play.reach(stage)
         await heard(signing, by_tls)
     assert play.stage.service.live.current().authorities.identity_certificates == (play.issuing,)
@@ -202,7 +206,7 @@ async def test_a_fleet_moves_to_the_organizations_elliptic_ca(play: Play) -> Non
     files, root = organization(play)
     await ca_import.import_files(play.stage.installation, files, None, actor="test")
     for wait, stage in ((timedelta(), PlanStage.TRUSTED), (PACE.settle, PlanStage.USED)):
-        play.clock.shift += wait
+        await play.pass_time(wait)
         await play.reach(stage)
         await heard(signing, by_tls)
     play.issuing.verify_directly_issued_by(root.certificate)
@@ -215,9 +219,9 @@ async def test_a_fleet_moves_to_the_organizations_elliptic_ca(play: Play) -> Non
     of(fresh).verify_directly_issued_by(play.issuing)
     await play.renew(fresh)
     await heard(fresh)
-    play.clock.shift += PACE.linger + HOUR
+    await play.pass_time(PACE.linger + HOUR)
     await play.stage.until("the replaced identities retired", _none_superseded)
-    play.clock.shift += HOUR
+    await play.pass_time(HOUR)
     await play.reach(PlanStage.WITHDRAWN)
     await heard(signing, by_tls)
 

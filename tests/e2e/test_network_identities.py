@@ -22,6 +22,7 @@ from bramley.operations.network import ending, sending, templates
 from bramley.operations.network.standing import versions
 from bramley.pki import certificates
 from bramley.rehearsal.cast import awake
+from bramley.rehearsal.passing import pass_time
 from bramley.rehearsal.stage import Stage, open_stage
 from bramley.sandbox.clock import ShiftedClock
 from bramley.sandbox.device import Identity, SignatureStyle, SimulatedDevice
@@ -133,7 +134,7 @@ async def test_a_device_fetches_it_and_gets_the_next_in_time(play: Play) -> None
     assert _payload(play.device, "com.apple.wifi.managed")["PayloadCertificateUUID"] == first
     assert await play.states() == [VersionState.ACTIVE]
 
-    play.clock.shift += 22 * DAY
+    await pass_time(play.stage, play.clock, 22 * DAY)
     await play.stage.until("the next one sent", lambda tx: play.assignment(tx).state is NetworkState.SENT)
     await play.settled()
     assert await play.states() == [VersionState.SUPERSEDED, VersionState.ACTIVE]
@@ -141,7 +142,7 @@ async def test_a_device_fetches_it_and_gets_the_next_in_time(play: Play) -> None
     second = _payload(play.device, "com.apple.security.scep")["PayloadUUID"]
     assert second != first
     assert _payload(play.device, "com.apple.wifi.managed")["PayloadCertificateUUID"] == second
-    play.clock.shift += 4 * DAY
+    await pass_time(play.stage, play.clock, 4 * DAY)
     await play.stage.until("the former retired", lambda tx: _state(tx, certificate) is VersionState.RETIRED)
 
 

@@ -18,6 +18,7 @@ from bramley.operations import commands, devices, identities
 from bramley.operations.installation import open_installation
 from bramley.pki import certificates
 from bramley.rehearsal.cast import awake
+from bramley.rehearsal.passing import pass_time
 from bramley.rehearsal.stage import Stage, open_stage
 from bramley.sandbox.clock import ShiftedClock
 from bramley.sandbox.device import Identity, SignatureStyle, SimulatedDevice
@@ -107,7 +108,7 @@ async def test_a_device_is_renewed_as_it_was_enrolled_and_moves_to_scep_and_back
         assert await play.route(device) == source
         assert await device.get_bootstrap_token() == b"kept", "a renewal goes on with what there was"
 
-    play.clock.shift += 72 * HOUR
+    await pass_time(play.stage, play.clock, 72 * HOUR)
     await play.stage.until(
         "the former identities retired",
         lambda tx: all(_state(tx, former) is VersionState.RETIRED for former in used[:-1]),
@@ -143,7 +144,7 @@ async def test_a_link_for_one_device_lets_one_in_however_often_it_was_fetched(pl
     await first.connect()
     await first.authenticate()  # again, which uses no link
 
-    play.clock.shift += 24 * HOUR
+    await pass_time(play.stage, play.clock, 24 * HOUR)
     await play.stage.until("what nobody used retired", lambda tx: _state(tx, identity_of(second)) is VersionState.RETIRED)
     assert await play.states(identity_of(lost), identity_of(first)) == [VersionState.RETIRED, VersionState.ACTIVE]
 

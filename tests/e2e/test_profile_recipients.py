@@ -30,6 +30,7 @@ from bramley.pki import certificates, cms
 from bramley.pki.keys import KeyAlgorithm
 from bramley.profiles.errors import NoRecipient
 from bramley.rehearsal.cast import awake
+from bramley.rehearsal.passing import pass_time
 from bramley.rehearsal.stage import open_stage
 from bramley.sandbox.clock import ShiftedClock
 from bramley.sandbox.device import Identity, SimulatedDevice
@@ -200,7 +201,7 @@ async def test_it_is_renewed_in_time_and_the_next_delivery_opens_with_the_new_on
 ) -> None:
     await deliver_encrypted(play, device)
     first = held_by(device)
-    clock.shift += 300 * DAY
+    await pass_time(play.stage, clock, 300 * DAY)
 
     def renewed(tx: Tx) -> bool:
         found = [version.state for version in versions(tx, key_of(tx, device), RECIPIENT)]
@@ -261,7 +262,7 @@ async def test_where_nothing_can_be_signed_show_says_so(play: Play, device: Simu
     await signers.import_files(live.installation, [pki.signer(days=(-1, 3)).file()], PASSWORD, public=(), actor="test")
     await signers.choose(live.installation, Signer.IMPORTED, actor="test")
     await live.refresh()
-    clock.shift += 4 * DAY
+    await pass_time(play.stage, clock, 4 * DAY)
     await play.keep(profile(), encrypt=True)
     await play.assign(of(device))
     await play.until(device, InstallState.FAILED)

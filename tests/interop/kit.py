@@ -9,7 +9,7 @@ import plistlib
 import shutil
 import signal
 import ssl
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -31,6 +31,7 @@ from bramley.operations.ca_plan import Mode
 from bramley.operations.records import GENERATION_NOTE
 from bramley.pki import certificates
 from bramley.pki.scep import challenge as challenges
+from bramley.rehearsal.passing import nothing_due
 from bramley.sandbox.clock import ShiftedClock
 from bramley.storage.protocols import Tx
 from bramley.web.service import Service
@@ -136,10 +137,13 @@ class Server:
 
     async def withdraw(self) -> None:
         """Has the server do in a moment what it does in the weeks after a rollover, as if its clock had been far ahead."""
-        weeks = PACES[PlanKind.CA_ROLLOVER].linger + timedelta(hours=2)
-        self.clock.shift += weeks
+        before, hour = self.clock.shift, timedelta(hours=1, seconds=1)
+        # in the first round the replaced identities are retired, in the next the CA that they relied on
+        for time in (PACES[PlanKind.CA_ROLLOVER].linger + hour, hour):
+            await self._until(lambda tx: nothing_due(tx, self.clock.now()))
+            self.clock.shift += time
         await self._reach(PlanStage.WITHDRAWN)
-        self.clock.shift -= weeks
+        self.clock.shift = before
 
     async def _reach(self, stage: PlanStage) -> None:
         """The server takes its steps by itself; from here on it uses what came of them."""
@@ -148,8 +152,11 @@ class Server:
         def reached(tx: Tx) -> bool:
             return tx.plans.recent(limit=1)[0].stage is stage and tx.notes.get(GENERATION_NOTE) == live.current().generation
 
+        await self._until(reached)
+
+    async def _until(self, reached: Callable[[Tx], bool]) -> None:
         async with asyncio.timeout(20):
-            while not await live.installation.store.read(reached):
+            while not await self.service.live.installation.store.read(reached):
                 await asyncio.sleep(0.05)
 
     @property
