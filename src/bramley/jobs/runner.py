@@ -16,7 +16,7 @@ import structlog
 
 from bramley.clock import Clock
 from bramley.errors import BramleyError, OutsideTrouble
-from bramley.model.jobs import Job, Outcome
+from bramley.model.jobs import Job, Outcome, pause_after
 from bramley.storage.protocols import Store, Tx, Watch
 
 LEASE: Final = timedelta(seconds=30)
@@ -25,6 +25,9 @@ LEASE: Final = timedelta(seconds=30)
 BATCH: Final = 500
 MOST_ATTEMPTS: Final = 10
 """Of a handler that raises. One that asks for another try gets it, and periodic jobs are never given up."""
+
+LONGEST_PAUSE: Final = timedelta(hours=1)
+"""Between the attempts of such a handler."""
 
 AT_ONCE: Final = 8
 PAUSE_SECONDS: Final = 0.02
@@ -157,7 +160,7 @@ class Runner:
         """What becomes of a job whose handler raised."""
         if job.attempts >= MOST_ATTEMPTS and job.kind not in self._periodic:
             return Outcome(None, error)
-        return Outcome(timedelta(seconds=min(5 * 2 ** min(job.attempts, 10), 3600)), error)
+        return Outcome(pause_after(job.attempts, LONGEST_PAUSE), error)
 
     def _settle(self, tx: Tx, job: Job, outcome: Outcome, now: datetime) -> None:
         if job.id is None:

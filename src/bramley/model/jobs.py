@@ -44,3 +44,8 @@ class Outcome:
 
 
 DONE: Final = Outcome()
+
+
+def pause_after(attempts: int, longest: timedelta) -> timedelta:
+    """How long to wait after so many failed attempts: ten seconds after the first, and twice as long after each further one."""
+    return min(timedelta(seconds=5 * 2 ** min(attempts, 10)), longest)

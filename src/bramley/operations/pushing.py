@@ -12,7 +12,7 @@ from bramley.apple.push.reasons import Action, judge
 from bramley.mdm.token_update import leave_push
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
-from bramley.model.jobs import DONE, Outcome
+from bramley.model.jobs import DONE, Outcome, pause_after
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Version, VersionState
 from bramley.operations import devices, records
@@ -211,7 +211,7 @@ def _stop(tx: Tx, sent: Sent, current: Enrollment, now: datetime) -> bool:
 def _wait(result: PushResult, attempts: int) -> timedelta:
     if result.retry_after:
         return timedelta(seconds=min(result.retry_after, _LONGEST_ASKED_FOR.total_seconds()))
-    return min(timedelta(seconds=5 * 2 ** min(attempts, 10)), LONGEST_WAIT)
+    return pause_after(attempts, LONGEST_WAIT)
 
 
 def token_obstacle(enrollment: Enrollment) -> Obstacle | None:

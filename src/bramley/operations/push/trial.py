@@ -9,7 +9,7 @@ from typing import Final
 
 from bramley.apple.push.reasons import Action, judge
 from bramley.model.enrollments import Enrollment
-from bramley.model.jobs import DONE, Job, Outcome
+from bramley.model.jobs import DONE, Job, Outcome, pause_after
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Version, VersionState
 from bramley.operations import pushing, records
@@ -89,7 +89,7 @@ def settle(tx: Tx, tried: Candidate, sent: Sequence[Sent], *, attempts: int, per
         pushing.resume(tx, topic, version, per_second=per_second, now=now, actor=actor)
         return DONE
     trouble = next((one.result.error or one.result.reason for one in sent), None)
-    wait = min(timedelta(seconds=5 * 2 ** min(attempts, 10)), AGAIN)
+    wait = pause_after(attempts, AGAIN)
     return Outcome(wait, trouble or "no device to try it on")
 
 

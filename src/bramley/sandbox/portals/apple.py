@@ -112,7 +112,7 @@ def _written(value: Any) -> str:
         return certificates.pem(value).decode()
     if isinstance(value, rsa.RSAPrivateKey):
         return kept_files.key_pem(value).decode()
-    raise NotImplementedError(f"{type(value).__name__} cannot be kept")
+    raise TypeError(f"{type(value).__name__} cannot be kept")
 
 
 def _read(kind: type, value: Any) -> Any:
@@ -120,4 +120,4 @@ def _read(kind: type, value: Any) -> Any:
         return certificates.load(str(value).encode())
     if kind is rsa.RSAPrivateKey:
         return kept_files.load_key(str(value).encode())
-    raise NotImplementedError(f"{kind.__name__} cannot be kept")
+    raise TypeError(f"{kind.__name__} cannot be kept")
