@@ -167,10 +167,10 @@ def test_other_documents_encodings_and_declarations_are_refused(document: bytes)
 
 def test_ten_thousand_arrays_deep_is_refused_at_once() -> None:
     document = b"<plist>" + b"<array>" * 10_000 + b"</array>" * 10_000 + b"</plist>"
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(BadMessage, match="less deeply nested"):
         plist.loads(document, max_bytes=1 << 20)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_the_deepest_that_may_be_written_may_be_read() -> None:
@@ -198,9 +198,9 @@ def test_bytes_and_elements_are_limited() -> None:
 
 def test_large_data_in_many_pieces_takes_time_in_proportion() -> None:
     document = b"<plist><string>" + b"a<!-- -->" * 200_000 + b"</string></plist>"
-    started = time.monotonic()
+    started = time.process_time()
     assert plist.loads(document, max_bytes=1 << 24) == "a" * 200_000
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize(

@@ -200,11 +200,11 @@ LOCKED = {
 @pytest.mark.parametrize("case", LOCKED)
 def test_what_no_password_should_be_tried_on_is_refused_in_time(case: str) -> None:
     data, error, phrase = LOCKED[case]
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(error) as told:
         read_key(data, "secret")
     assert phrase in told.value.message
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 def test_half_a_surrogate_pair_opens_nothing(files: Files) -> None:
@@ -246,10 +246,10 @@ def test_kinds_of_key_that_are_not_used_are_named(case: str) -> None:
     ("changes", "phrase"), [({"d": 65539}, "belong together"), ({"p": (1 << 60_000) + 1}, "at most 4096 bits, in two halves")]
 )
 def test_numbers_of_an_rsa_key_must_belong_together(changes: dict[str, int], phrase: str, bundle: Bundle) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(BadKey, match=phrase):
         read_key(inconsistent(bundle.key, **changes), None)
-    assert time.monotonic() - began < 2
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize("name", ["key", "all", "key.der", "locked"])

@@ -241,15 +241,15 @@ COSTLY: dict[str, bytes] = {
 
 @pytest.mark.parametrize("case", COSTLY)
 def test_what_is_made_to_cost_much_does_not(case: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     assert inspect(COSTLY[case], password="x", now=NOW).what in (What.UNKNOWN, What.JSON)
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_many_keys_are_not_all_opened(files: Files) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     finding = inspect(files["locked key"] * 200, password=PASSWORD, now=NOW)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert len(finding.inside) == 100
     assert sum("key" in each.details for each in finding.inside) == 4
     assert "100 more were not looked at." in finding.warnings
