@@ -180,7 +180,7 @@ class Server:
         device = await self.device(identity, body, report)
         immediate = connect.answer_idle(device, report)
         if immediate is None:
-            pending = await self.store.run(lambda tx: connect.handle(tx, device, report, now=self.now))
+            pending = await self.store.run(lambda tx: connect.handle(tx, device, report, now=self.now, sealer=self.sealer))
         else:
             pending = immediate.command
         if pending is None:

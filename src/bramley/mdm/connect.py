@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from bramley.mdm import description
+from bramley.mdm import answer_secrets, description
 from bramley.mdm.binding import AuthenticatedDevice
 from bramley.mdm.commands import TABLE
 from bramley.mdm.errors import Refusal, Refused
@@ -53,7 +53,7 @@ def answer_idle(device: AuthenticatedDevice, report: Report) -> Immediate | None
     return Immediate(presented.next_command)
 
 
-def handle(tx: Tx, device: AuthenticatedDevice, report: Report, *, now: datetime) -> PendingCommand | None:
+def handle(tx: Tx, device: AuthenticatedDevice, report: Report, *, now: datetime, sealer: Sealer) -> PendingCommand | None:
     """Stores the report and returns the next command, or None for an empty body.
 
     A final report removes its command from the queue, leaves the job that waited for it, and becomes an event. A report
@@ -71,9 +71,11 @@ def handle(tx: Tx, device: AuthenticatedDevice, report: Report, *, now: datetime
         tx.commands.resume(key)
     elif report.command_uuid is not None and _is_believed(tx, device, key, report.command_uuid):
         state = _STATES[report.status]
-        command = tx.commands.answer(key, report.command_uuid, state, report.raw, now)
+        answer = answer_secrets.kept(report, report.command_uuid, sealer)
+        command = tx.commands.answer(key, report.command_uuid, state, answer, now)
         if command is not None and state is not CommandState.NOT_NOW:
             _follow_up(tx, device, report, command, now)
+            answer_secrets.keep_unlock_token(tx, report, command, sealer)
     return _next_allowed(tx, device, key) if _is_restricted(device) else tx.commands.next(key)
 
 

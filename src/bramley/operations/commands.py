@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from datetime import datetime
 
+from bramley.mdm import answer_secrets
 from bramley.mdm.commands import Request, envelope
 from bramley.mdm.connect import payload_place
 from bramley.mdm.token_update import leave_push
@@ -66,7 +67,7 @@ def queue(
 
 
 async def show(installation: Installation, device: str, command_uuid: str) -> Command:
-    """One command with its answer."""
+    """One command with its answer, an Activation Lock bypass code in clear."""
 
     def read(tx: Tx) -> Command:
         found = tx.commands.get(devices.resolve(tx, device).key, CommandUUID(command_uuid))
@@ -74,7 +75,7 @@ async def show(installation: Installation, device: str, command_uuid: str) -> Co
             raise NotFound(f"There is no command {command_uuid!r} for {device}.")
         return found
 
-    return await installation.store.read(read)
+    return answer_secrets.opened(await installation.store.read(read), installation.sealer)
 
 
 def pending_of(tx: Tx, key: EnrollmentKey, job_on_answer: str) -> list[Command]:

@@ -134,7 +134,7 @@ class MDM:
 
     def _report(self, tx: Tx, *, device: AuthenticatedDevice, report: Report, now: datetime) -> PendingCommand | None:
         device = self._again(tx, device, report, now)
-        command = connect.handle(tx, device, report, now=now)
+        command = connect.handle(tx, device, report, now=now, sealer=self.live.installation.sealer)
         if device.is_first_use:
             identities.first_use(tx, device, now=now)
         return command
