@@ -16,12 +16,13 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bramley.mdm.connect import payload_place
+from bramley.model.commands import CommandState
 from bramley.model.enrollments import EnrollmentID, EnrollmentKey
 from bramley.model.kinds import Kind
 from bramley.model.lineages import Version, VersionState
 from bramley.model.networks import RECIPIENT, NetworkAssignment, NetworkState
 from bramley.model.profiles import InstallState
-from bramley.operations import identities, signers
+from bramley.operations import commands, identities, signers
 from bramley.operations.network import ending, sending, standing
 from bramley.operations.network.standing import versions
 from bramley.operations.profiles import signing
@@ -30,7 +31,7 @@ from bramley.pki import certificates, cms
 from bramley.pki.keys import KeyAlgorithm
 from bramley.profiles.errors import NoRecipient
 from bramley.rehearsal.cast import awake
-from bramley.rehearsal.passing import pass_time
+from bramley.rehearsal.passing import at_rest, pass_time
 from bramley.rehearsal.stage import open_stage
 from bramley.sandbox.clock import ShiftedClock
 from bramley.sandbox.device import Identity, SimulatedDevice
@@ -235,6 +236,24 @@ async def test_while_it_is_revoked_nothing_goes_out_and_show_says_why(play: Play
     await sending.renew(play.stage.service.live, device.device.udid, RECIPIENT, actor="test")
     await play.until(device, InstallState.INSTALLED, revision=2)
     assert ssid(device) == "Cider"
+
+
+@on_sqlite
+async def test_what_waits_when_it_is_revoked_is_taken_back(play: Play, device: SimulatedDevice) -> None:
+    await deliver_encrypted(play, device)
+    await at_rest(play.stage, 30)
+    await play.keep(profile("Cider"), encrypt=True)
+    await at_rest(play.stage, 30)
+    waiting = await play.standing(device)
+    assert waiting is not None
+    assert waiting.command_uuid is not None
+    await ending.revoke(play.stage.installation, device.device.udid, RECIPIENT, reason="the key may be known", actor="test")
+    await at_rest(play.stage, 30)
+    shown = await commands.show(play.stage.installation, device.device.udid, waiting.command_uuid)
+    assert shown.state is CommandState.CANCELLED
+    on = await play.standing(device)
+    assert on is not None
+    assert on.state is InstallState.FAILED
 
 
 @on_sqlite

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plistlib
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
@@ -25,6 +26,7 @@ from bramley.operations.network.learning import UNSEEN
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import Authority, issue, self_signed
+from bramley.storage.protocols import Tx
 from tests.conftest import NOW, SetClock
 from tests.operations.conftest import ask, enrolled
 from tests.operations.network.kit import (
@@ -35,6 +37,7 @@ from tests.operations.network.kit import (
     challenge_in,
     change,
     fetch,
+    profile_in,
     put,
     send,
     versions,
@@ -309,6 +312,30 @@ class TestListed:
     ) -> None:
         monkeypatch.setattr("bramley.jobs.network.CertificateListAnswer", None)
         await self.listed(live, jobs, await self.own(live))
+
+
+async def test_a_template_that_cannot_be_opened_holds_up_no_other(
+    live: Live, device: EnrollmentKey, device_keys: Keys, jobs: Networks, clock: SetClock
+) -> None:
+    await put(live, WIFI.replace('"wifi"', '"broken"', 1))
+    for template in ("broken", "wifi"):
+        await fetch(live, device_keys[1], await send(live, template=template))
+
+    def moved(tx: Tx) -> None:
+        """As after an update by hand: sealed for another place."""
+        broken, whole = tx.networks.template("broken"), tx.networks.template("wifi")
+        assert broken is not None
+        assert whole is not None
+        tx.networks.put_template(replace(broken, content=whole.content))
+
+    await live.installation.store.run(moved)
+    clock.moment += 40 * DAY
+    (command,) = await run(live, jobs)
+    assert profile_in(live, command)["PayloadIdentifier"] == "bramley.network.wifi"
+    failed = await live.installation.store.read(lambda tx: tx.networks.get(device, "broken"))
+    assert failed is not None
+    assert failed.state is NetworkState.FAILED
+    assert "sealed" in failed.problem
 
 
 async def test_many_devices_in_one_round(live: Live, device_keys: Keys, jobs: Networks, clock: SetClock) -> None:

@@ -115,6 +115,27 @@ async def test_a_handler_that_breaks_is_tried_again_and_given_up_at_last(store: 
     assert (job.state, job.last_error) == (JobState.FAILED, "RuntimeError: broken")
 
 
+async def test_a_job_that_breaks_its_handler_holds_up_no_other(store: Store, clock: SetClock) -> None:
+    async def work(jobs: Sequence[Job]) -> Sequence[Outcome]:
+        if any(job.args["name"] == "bad" for job in jobs):
+            raise ValueError("bad")
+        return [DONE] * len(jobs)
+
+    await _add(store, "a", "bad", "b")
+    await _once(Runner(store, clock, {"work": work}))
+    jobs = await store.read(lambda tx: tx.jobs.of_kind("work"))
+    found = {job.args["name"]: (job.state, job.last_error) for job in jobs}
+    assert found == {"a": (JobState.DONE, ""), "bad": (JobState.READY, "ValueError: bad"), "b": (JobState.DONE, "")}
+
+
+async def test_where_the_database_is_away_jobs_wait_together(store: Store, clock: SetClock) -> None:
+    work = Recorder([DiskTrouble("The disk is full.")])
+    await _add(store, "a", "b")
+    await _once(Runner(store, clock, {"work": work}))
+    assert sorted(work.seen) == ["a", "b"]
+    assert await _states(store) == [JobState.READY] * 2
+
+
 async def test_an_outcome_with_a_wait_is_tried_again_then(store: Store, clock: SetClock) -> None:
     work = Recorder([Outcome(timedelta(minutes=5), "busy")])
     runner = Runner(store, clock, {"work": work})

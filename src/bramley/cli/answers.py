@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from bramley.cli.output import Output
 from bramley.mdm.commands import SettingAnswer, Told, read_answer, settings_answers
-from bramley.mdm.report import ErrorItem, parse_report
+from bramley.mdm.report import ErrorItem
 from bramley.model.commands import Command, CommandState
 from bramley.operations import commands
+from bramley.operations.identity_standing import errors_of
 from bramley.operations.installation import Installation
 
 _PENDING = frozenset({CommandState.QUEUED, CommandState.NOT_NOW})
@@ -39,7 +40,7 @@ def failed(command: Command) -> bool:
 
 def show(output: Output, command: Command, *, pin: str | None = None) -> None:
     """The command, and its answer where there is one; what is odd about that is a remark. Machines are told the PIN here."""
-    told, errors = _told(command), parse_report(command.answer).error_chain if command.answer is not None else ()
+    told, errors = _told(command), errors_of(command)
     if output.as_json:
         chain = [{"domain": item.domain, "code": item.code, "description": item.description} for item in errors]
         made = {} if pin is None else {"pin": pin}

@@ -77,7 +77,7 @@ class Profiles:
         store, now = self._live.installation.store, self._live.installation.clock.now()
         key, uuid = EnrollmentKey(job.args["enrollment_key"]), CommandUUID(job.args["command_uuid"])
         command = await store.read(lambda tx: tx.commands.get(key, uuid))
-        if command is None or command.answer is None:
+        if command is None or command.answer is None or (at := command.answered_at) is None:
             return DONE
         if command.state is not CommandState.ACKNOWLEDGED:
             return Outcome(None, f"the device answered ProfileList {uuid} with {command.state}")
@@ -85,7 +85,7 @@ class Profiles:
             there = [profile.identifier for profile in ProfileListAnswer.read(command.answer).profiles]
         except MDMError as error:
             return Outcome(None, f"the answer to ProfileList {uuid} cannot be read: {error.message}")
-        await store.run(lambda tx: delivery.listed(tx, key, there, now=now))
+        await store.run(lambda tx: delivery.listed(tx, key, there, at=at, now=now))
         return DONE
 
 

@@ -9,7 +9,6 @@ from typing import Final
 from bramley.lifecycle import schedule
 from bramley.mdm.binding import renewable_after_end
 from bramley.mdm.connect import RENEWAL_ANSWERED
-from bramley.mdm.report import parse_report
 from bramley.mdm.token_update import leave_push
 from bramley.model.commands import CommandState, CommandUUID
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
@@ -18,7 +17,7 @@ from bramley.model.jobs import DONE, Job, Outcome
 from bramley.model.kinds import Kind
 from bramley.operations import commands, identities, pkcs12_identities
 from bramley.operations.errors import Conflict, NotReady
-from bramley.operations.identity_standing import Renewal, in_words, renewal_of
+from bramley.operations.identity_standing import Renewal, errors_of, in_words, renewal_of
 from bramley.operations.live import Live
 from bramley.profiles.errors import ProfileError
 from bramley.storage.protocols import CertificateRow, Tx
@@ -151,5 +150,5 @@ def _judge(tx: Tx, job: Job) -> Outcome:
     command = tx.commands.get(key, uuid)
     if command is None or command.state is CommandState.ACKNOWLEDGED:
         return DONE
-    why = in_words(parse_report(command.answer).error_chain) if command.answer else ""
+    why = in_words(errors_of(command))
     return Outcome(None, f"the device answered the renewal {uuid} with {command.state}{why}")

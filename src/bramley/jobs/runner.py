@@ -133,18 +133,7 @@ class Runner:
         tx.jobs.extend(self._owner, now, LEASE)
 
     async def _work(self, kind: str, jobs: Sequence[Job]) -> None:
-        handler = self._handlers.get(kind)
-        if handler is None:
-            outcomes: Sequence[Outcome] = [Outcome(error=f"no handler for {kind}")] * len(jobs)
-        else:
-            try:
-                outcomes = await handler(jobs)
-            except Exception as error:
-                # One broken handler must not end the runner; a bug is logged with its trace, trouble with its message.
-                self._log.error(
-                    "job failed", kind=kind, jobs=len(jobs), error=str(error), exc_info=not isinstance(error, BramleyError)
-                )
-                outcomes = [self._after(job, f"{type(error).__name__}: {error}") for job in jobs]
+        outcomes = await self._outcomes(kind, jobs)
         for error_, count in Counter(each.error for each in outcomes if each.error and each.retry_after is None).items():
             self._log.error("jobs given up", kind=kind, jobs=count, error=error_)
         now = self._clock.now()
@@ -155,6 +144,22 @@ class Runner:
 
         # Held for as long as this takes: a job that is forgotten here would keep its lease, and never run again.
         await self._write(settle)
+
+    async def _outcomes(self, kind: str, jobs: Sequence[Job]) -> Sequence[Outcome]:
+        """What the handler makes of the jobs. Where it raises, each is tried alone: a bad one holds up no other."""
+        handler = self._handlers.get(kind)
+        if handler is None:
+            return [Outcome(error=f"no handler for {kind}")] * len(jobs)
+        try:
+            return await handler(jobs)
+        except Exception as error:
+            if len(jobs) > 1 and not isinstance(error, OutsideTrouble):
+                return [outcome for job in jobs for outcome in await self._outcomes(kind, [job])]
+            # One broken handler must not end the runner; a bug is logged with its trace, trouble with its message.
+            self._log.error(
+                "job failed", kind=kind, jobs=len(jobs), error=str(error), exc_info=not isinstance(error, BramleyError)
+            )
+            return [self._after(job, f"{type(error).__name__}: {error}") for job in jobs]
 
     def _after(self, job: Job, error: str) -> Outcome:
         """What becomes of a job whose handler raised."""

@@ -40,7 +40,7 @@ def steps(
     """What to do now: installs in the order of `wanted`, then removals. `recipient` is the identity that the device presents.
 
     A profile is sent once for each revision; again where the device lost it, or its identity was renewed before it could open
-    what waits for it, or since it failed to; and after a failure, ever more seldom.
+    what waits for it, or since it failed to; and after `attempts` that failed, ever more seldom.
     """
     known = {each.profile_id: each for each in standing}
     installs = [step for profile in wanted if (step := _install(profile, known.get(profile.id), recipient, now)) is not None]
@@ -62,7 +62,7 @@ def _install(profile: StoredProfile, known: Installation | None, recipient: str 
                 return None
             case InstallState.SENT if known.recipient == to:
                 return None
-            case InstallState.FAILED if known.recipient == to and now < retry_at(known):
+            case InstallState.FAILED if known.recipient == to and known.attempts and now < retry_at(known):
                 return None
     return Step(Act.INSTALL, profile.id, profile.revision, to, known.command_uuid if known else None)
 

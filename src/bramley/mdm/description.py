@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from bramley.mdm.commands import DeviceInformationAnswer
 from bramley.mdm.errors import BadMessage
+from bramley.mdm.token_update import leave_delivery
 from bramley.model.enrollments import EnrollmentKey
+from bramley.model.profiles import InstallState
 from bramley.storage.protocols import Tx
 
 _LONGEST: Final = 255
@@ -46,3 +48,13 @@ def note(tx: Tx, key: EnrollmentKey, raw: bytes, now: datetime) -> None:
     }
     if news:
         tx.enrollments.update(replace(enrollment, changed_at=now, **news))
+        _have_tried_again(tx, key)
+        leave_delivery(tx, key, now)
+
+
+def _have_tried_again(tx: Tx, key: EnrollmentKey) -> None:
+    """Profiles name what a device tells: one that could not be made may be made now."""
+    for channel in (key, *(each.key for each in tx.enrollments.channels(key))):
+        for each in tx.profiles.on_device(channel):
+            if each.state is InstallState.FAILED:
+                tx.profiles.put(replace(each, attempts=0))

@@ -8,8 +8,9 @@ from datetime import datetime
 from typing import Final
 
 from bramley.lifecycle import schedule
+from bramley.mdm.errors import BadMessage
 from bramley.mdm.report import ErrorItem, parse_report
-from bramley.model.commands import CommandState, CommandUUID
+from bramley.model.commands import Command, CommandState, CommandUUID
 from bramley.model.enrollments import Enrollment, EnrollmentKey
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
@@ -112,8 +113,18 @@ def renewal_of(tx: Tx, started: Event) -> Renewal:
     command = tx.commands.get(started.enrollment_key, uuid) if started.enrollment_key else None
     if command is None:
         return Renewal(started.at, uuid, None)
-    errors = parse_report(command.answer).error_chain if command.answer else ()
-    return Renewal(started.at, uuid, command.state, command.answered_at, command.not_now_count, errors)
+    return Renewal(started.at, uuid, command.state, command.answered_at, command.not_now_count, errors_of(command))
+
+
+def errors_of(command: Command) -> Sequence[ErrorItem]:
+    """Why a command failed, as its device says; nothing where it says nothing, or nothing that can be read here.
+
+    An answer may be deeper or longer than what is read by default, since settings let it in: that hides the reason and no more.
+    """
+    try:
+        return parse_report(command.answer).error_chain if command.answer else ()
+    except BadMessage:
+        return ()
 
 
 def in_words(errors: Sequence[ErrorItem]) -> str:

@@ -13,12 +13,12 @@ from typing import Final
 
 from bramley.lifecycle import states
 from bramley.mdm.commands import RemoveProfile
-from bramley.mdm.token_update import leave_push
+from bramley.mdm.token_update import leave_delivery, leave_push
 from bramley.model.commands import Command
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
 from bramley.model.lineages import RevocationReason, Version, VersionState
-from bramley.model.networks import FROM_TEMPLATES, NetworkAssignment, NetworkState, owner_of
+from bramley.model.networks import FROM_TEMPLATES, RECIPIENT, NetworkAssignment, NetworkState, owner_of
 from bramley.operations import certificates, commands, devices
 from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
 from bramley.operations.errors import Conflict, NotFound
@@ -88,6 +88,7 @@ async def revoke(
         for assignment in tx.networks.of(owner):
             if assignment.state not in OVER and {v.lineage_id for v in versions(tx, owner, assignment.template)} & hit:
                 _stop(tx, assignment, f"revoked: {reason}", now)
+                _deliver_anew(tx, assignment, now)
         return [_revoked(tx, version, owner, reason, because or _usual(version), now, actor) for version in revocable]
 
     return await installation.store.run(act)
@@ -120,6 +121,7 @@ async def retire_superseded(installation: Installation, *, actor: str, limit: in
 def _take_away(tx: Tx, here: Installation, enrollment: Enrollment, template: str, now: datetime, actor: str) -> Taken:
     (assignment,) = assigned(tx, enrollment, template)
     ended = _end(tx, assignment, _UNASSIGNED, now, actor)
+    _deliver_anew(tx, assignment, now)
     command = None
     if enrollment.state in _REACHED:
         request = RemoveProfile(f"{IDENTIFIER_PREFIX}.network.{template}")
@@ -130,6 +132,12 @@ def _take_away(tx: Tx, here: Installation, enrollment: Enrollment, template: str
     tx.networks.put(replace(assignment, state=state, changed_at=now, command_uuid=uuid, look_at=None, attempts=0, problem=""))
     tx.events.append(Event(now, EventKind.NETWORK_UNASSIGNED, actor, enrollment.key, detail={"template": template}))
     return Taken(enrollment, ended, command)
+
+
+def _deliver_anew(tx: Tx, assignment: NetworkAssignment, now: datetime) -> None:
+    """What waits encrypted to a recipient that is none any more is taken back, and made for whatever has its place."""
+    if assignment.template == RECIPIENT:
+        leave_delivery(tx, assignment.enrollment_key, now)
 
 
 def _end(tx: Tx, assignment: NetworkAssignment, reason: str, now: datetime, actor: str) -> list[Version]:

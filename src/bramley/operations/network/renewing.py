@@ -18,7 +18,6 @@ from bramley.operations.network.sending import Parcel
 from bramley.operations.network.settling import failed
 from bramley.operations.network.standing import in_force
 from bramley.operations.network.timing import Act, Move, move
-from bramley.profiles.network import Template
 from bramley.storage.protocols import Tx
 
 PAGE: Final = 500
@@ -52,18 +51,17 @@ async def _look_at(live: Live, key: EnrollmentKey, template: str, now: datetime,
     """Does what is due about one; whether it was sent anew. Its `look_at` is later than `now` afterwards, or None."""
     here = live.installation
 
-    def read(tx: Tx) -> tuple[Enrollment, Template] | None:
+    def read(tx: Tx) -> Enrollment | None:
         found = _situation(tx, live, key, template, now)
-        if found is None or found[2].act is not Act.SEND:
-            return None
-        return found[0], templates.opened(tx, here.sealer, template)
+        return found[0] if found is not None and found[2].act is Act.SEND else None
 
     to_send = await here.store.read(read)
     parcel: Parcel | None = None
     problem = ""
     if to_send is not None:
         try:
-            parcel = await sending.make(live, to_send[1], to_send[0], now)
+            opened = await here.store.read(lambda tx: templates.opened(tx, here.sealer, template))
+            parcel = await sending.make(live, opened, to_send, now)
         except BramleyError as error:
             problem = f"not sent: {error.message}"
 

@@ -7,12 +7,11 @@ from datetime import datetime
 from typing import Final
 
 from bramley.lifecycle import schedule
-from bramley.mdm.report import parse_report
 from bramley.model.commands import Command, CommandState
 from bramley.model.lineages import VersionState
 from bramley.model.networks import NetworkAssignment, NetworkIssuer, NetworkState
 from bramley.operations import reconcile
-from bramley.operations.identity_standing import in_words
+from bramley.operations.identity_standing import errors_of, in_words
 from bramley.operations.network.learning import take_into_use
 from bramley.operations.network.sending import WAKE_EVERY
 from bramley.operations.network.standing import versions
@@ -27,7 +26,7 @@ def answered(tx: Tx, command: Command, *, now: datetime, actor: str) -> None:
     assignment = tx.networks.by_command(command.enrollment_key, command.uuid)
     if assignment is None:
         return
-    words = in_words(parse_report(command.answer).error_chain) if command.answer else ""
+    words = in_words(errors_of(command))
     problem = "" if command.state is CommandState.ACKNOWLEDGED else f"{command.state}{words}"[:LONGEST_PROBLEM]
     if assignment.state is NetworkState.REMOVING:
         ended = replace(assignment, state=NetworkState.ENDED, changed_at=now, command_uuid=None, look_at=None)

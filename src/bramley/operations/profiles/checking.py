@@ -44,3 +44,8 @@ def leave(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
     """Has a device asked in a week; where that is left already, at the moment that was set first."""
     args = {"enrollment_key": key}
     tx.jobs.add(Job(CHECK_PROFILES, run_at=now + EVERY, created_at=now, args=args, dedup_key=f"{CHECK_PROFILES}:{key}"))
+
+
+def leave_now(tx: Tx, key: EnrollmentKey, now: datetime) -> None:
+    """Has a device asked at once."""
+    tx.jobs.add(Job(CHECK_PROFILES, run_at=now, created_at=now, args={"enrollment_key": key}))

@@ -12,7 +12,6 @@ from bramley.errors import BramleyError
 from bramley.lifecycle import installs
 from bramley.lifecycle.installs import Act, Step
 from bramley.mdm.commands import InstallProfile, RemoveProfile
-from bramley.mdm.report import parse_report
 from bramley.mdm.token_update import DELIVER_PROFILES, leave_delivery, leave_push
 from bramley.model.commands import Command, CommandState, CommandUUID
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
@@ -21,7 +20,7 @@ from bramley.model.lineages import Version
 from bramley.model.profiles import Handling, Installation, InstallState, ProfileID, StoredProfile
 from bramley.operations import commands
 from bramley.operations.identities import device_of
-from bramley.operations.identity_standing import in_words
+from bramley.operations.identity_standing import errors_of, in_words
 from bramley.operations.installation import Installation as Here
 from bramley.operations.live import Live
 from bramley.operations.profiles import channels, checking, making, recipients
@@ -111,8 +110,10 @@ def settle(tx: Tx, command: Command, *, now: datetime) -> None:
         tx.profiles.put(replace(found, state=InstallState.INSTALLED, changed_at=now, command_uuid=None, attempts=0, problem=""))
         checking.leave(tx, found.enrollment_key, now)
         return
-    words = in_words(parse_report(command.answer).error_chain) if command.answer else ""
+    words = in_words(errors_of(command))
     problem = f"{command.state}{words}"
+    if removing:
+        checking.leave_now(tx, found.enrollment_key, now)  # it may never have been there, or be gone already
     failed(tx, found if removing else replace(found, state=InstallState.FAILED), problem, now)
 
 
@@ -209,15 +210,16 @@ def _queue(
     return commands.queue(tx, here.sealer, enrollment, request, actor=actor, now=now, job_on_answer=PROFILE_ANSWERED).uuid
 
 
-def listed(tx: Tx, key: EnrollmentKey, identifiers: Sequence[str], *, now: datetime) -> int:
-    """Compares what a device lists (ProfileList) with what is known to be on it; how many it has lost.
+def listed(tx: Tx, key: EnrollmentKey, identifiers: Sequence[str], *, at: datetime, now: datetime) -> int:
+    """Compares what a device listed (ProfileList) at a moment with what is known to be on it; how many it has lost.
 
-    What was to be removed and is not listed is gone; what was installed and is not listed is missing, and sent again.
+    What was to be removed and is not listed is gone; what was installed and is not listed is missing, and sent again. Of what
+    has changed since, the list says nothing: a device that answers several commands at once lists what it had before.
     """
     there, lost = set(identifiers), 0
     for each in tx.profiles.on_device(key):
         profile = tx.profiles.get(each.profile_id)
-        if profile is None or profile.identifier in there:
+        if profile is None or profile.identifier in there or each.changed_at > at:
             continue
         if each.state is InstallState.REMOVING:
             if each.command_uuid is not None:
