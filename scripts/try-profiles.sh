@@ -2,14 +2,14 @@
 # Asks a device what it thinks of profiles that Bramley signed and encrypted, and prints what came of it.
 # Usage: try-profiles.sh DEVICE [DEVICE:USER]. Needs `bramley` and openssl in the PATH, the running server's data folder (by
 # BRAMLEY_DATA or BRAMLEY_CONFIG), and a device that is awake. Each profile holds nothing but the root of this server, which the
-# device trusts already, and is removed again; the device also fetches a certificate, which is taken away again.
+# device trusts already, and is removed again; the device also fetches a certificate, unless it has one, which is taken away again.
 set -u
 device=${1:?expected a device: its UDID, as bramley device list shows it}
 user=${2:-}
 wait=${WAIT:-120}
 folder=$(mktemp -d)
-trap 'rm -rf "$folder"' EXIT
 failed=""
+kept=""
 
 told() {
     if [ "$1" -eq 0 ]; then
@@ -28,14 +28,29 @@ try() {
     told "$?" "$what"
 }
 
-# What devices must refuse: yes, where the command fails.
+# What devices must refuse: yes, where the device answers with an error (1), and not where nothing was sent or answered.
 refuse() {
     what=$1
     shift
     "$@" >"$folder/out" 2>&1
-    [ "$?" -ne 0 ]
+    [ "$?" -eq 1 ]
     told "$?" "$what"
 }
+
+skip() { echo "-    $1"; }
+
+# However this ends, nothing of it stays assigned.
+end() {
+    if [ -n "$kept" ]; then
+        bramley profile unassign try.bramley.kept --device "$device"
+        bramley profile remove try.bramley.kept --yes ||
+            echo "try.bramley.kept goes from $device once that is awake; then \`bramley profile remove try.bramley.kept\`" >&3
+    fi >/dev/null 2>&1
+    rm -rf "$folder"
+}
+exec 3>&2
+trap end EXIT
+trap 'exit 130' INT TERM
 
 # The root CA of this server as a profile with this PayloadIdentifier, in a file of this name.
 profile() {
@@ -84,6 +99,7 @@ until_told() {
 
 # As an administrator does it: kept, encrypted to each device, assigned.
 assigned() {
+    kept=yes
     bramley profile add "$folder/kept.mobileconfig" --encrypt &&
         bramley profile assign try.bramley.kept --device "$device" &&
         until_told '"installed": 1' bramley profile show try.bramley.kept --json
@@ -92,7 +108,8 @@ assigned() {
 unassigned() {
     bramley profile unassign try.bramley.kept --device "$device" &&
         until_told '"installed": 0' bramley profile show try.bramley.kept --json &&
-        until_told "forgotten" bramley profile remove try.bramley.kept --yes
+        until_told "forgotten" bramley profile remove try.bramley.kept --yes &&
+        kept=""
 }
 
 renewed() {
@@ -106,14 +123,21 @@ renewed() {
     done
 }
 
+recipients() { bramley network list --device "$device" --template profile-recipient --json; }
+
 # The certificate that the device fetched to have profiles encrypted to.
 recipient() {
-    bramley network assign profile-recipient "$device" &&
-        until_told '"state": "installed"' bramley network list --device "$device" --template profile-recipient --json &&
+    until_told '"state": "installed"' recipients &&
         serial=$(sed -n 's/.*"serial": "\([0-9a-f]*\)".*/\1/p' "$folder/told" | head -1) &&
         bramley certs show "$serial" --pem >"$folder/recipient.pem"
 }
 
+fetched() { bramley network assign profile-recipient "$device" && recipient; }
+
+if ! bramley device command "$device" ProfileList --wait "$wait" >"$folder/out" 2>&1; then
+    told 1 "answers at all"
+    exit 1
+fi
 profile try.bramley plain.mobileconfig
 profile try.bramley.kept kept.mobileconfig
 openssl req -x509 -newkey rsa:2048 -nodes -keyout "$folder/stranger.key" -out "$folder/stranger.pem" -days 1 \
@@ -124,10 +148,21 @@ try "installs one that is encrypted to its identity (AES-128)" signed --device "
 try "installs one that is encrypted to its identity (AES-256)" signed --device "$device" --cipher aes-256-cbc
 refuse "refuses one that is encrypted to another" signed --encrypt-to "$folder/stranger.pem"
 try "removes it" remove "$device" try.bramley
-try "fetches a certificate for decryption alone" recipient
+if recipients 2>/dev/null | grep -q '"state"'; then
+    had_one=yes
+    skip "fetches a certificate for decryption alone: it has one"
+    recipient >"$folder/out" 2>&1
+else
+    had_one=""
+    try "fetches a certificate for decryption alone" fetched
+fi
 try "installs a profile that is encrypted to that" signed --encrypt-to "$folder/recipient.pem"
 try "removes it again" remove "$device" try.bramley
-try "gives the certificate back" bramley network unassign profile-recipient "$device" --yes
+if [ -n "$had_one" ]; then
+    skip "gives the certificate back: it keeps the one that it had"
+else
+    try "gives the certificate back" bramley network unassign profile-recipient "$device" --yes
+fi
 try "gets what is assigned to it, encrypted" assigned
 try "renews its identity" renewed
 try "opens what is encrypted to the renewed one" signed --device "$device"
