@@ -127,7 +127,7 @@ async def test_a_renewal_that_the_revoked_one_may_have_fetched_gets_nobody_an_id
 async def test_what_is_no_identity_is_not_revoked(live: Live) -> None:
     root = live.current().authorities.root.certificate
     with pytest.raises(Conflict, match="not a device identity"):
-        await identities.revoke(live.installation, f"{root.serial_number:x}", reason="", actor="test")
+        await identities.revoke(live.installation, f"{root.serial_number:x}", reason="lost", actor="test")
 
 
 async def test_profiles_fetched_and_never_used_stay_out_of_the_list(live: Live, device: EnrollmentKey) -> None:

@@ -184,7 +184,7 @@ async def test_a_user_channel_stands_for_its_device(live: Live, device: Enrollme
         EnrollmentKey("channel"), EnrollmentState.ACTIVE, NOW, NOW, id=EnrollmentID(f"{UDID}:ann"), parent=device, user_id="ann"
     )
     await live.installation.store.run(lambda tx: tx.enrollments.add(channel))
-    done = await quarantine.quarantine(live.installation, f"{UDID}:ann", reason="", actor="test")
+    done = await quarantine.quarantine(live.installation, f"{UDID}:ann", reason="lost", actor="test")
     assert (done.enrollment.key, done.enrollment.state) == (device, EnrollmentState.QUARANTINED)
 
 
@@ -202,7 +202,7 @@ async def test_what_cannot_be_meant_changes_nothing(
 ) -> None:
     before = await _shown(live)
     with pytest.raises(error):
-        await quarantine.quarantine(live.installation, name, reason="", actor="test", **options)  # type: ignore[arg-type]
+        await quarantine.quarantine(live.installation, name, reason="lost", actor="test", **options)  # type: ignore[arg-type]
     assert await _shown(live) == before
 
 
@@ -215,7 +215,7 @@ async def test_only_an_active_device_is_quarantined(live: Live, device: Enrollme
 
     await live.installation.store.run(set_state)
     with pytest.raises(Conflict, match=f"is {state}"):
-        await quarantine.quarantine(live.installation, UDID, reason="", actor="test")
+        await quarantine.quarantine(live.installation, UDID, reason="lost", actor="test")
 
 
 @pytest.mark.parametrize("pin", ["12345", "1234567", "12345a", "", "１２３４５６"])

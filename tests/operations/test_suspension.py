@@ -170,7 +170,7 @@ async def test_what_cannot_be_meant_changes_nothing(live: Live, device: Enrollme
     root = live.current().authorities.root.certificate
     for name, error in (("nobody", NotFound), (f"{root.serial_number:x}", Conflict)):
         with pytest.raises(error):
-            await suspension.suspend(live.installation, name, reason="", actor="test")
+            await suspension.suspend(live.installation, name, reason="lost", actor="test")
     with pytest.raises(Conflict, match="no suspended identity"):
         await suspension.resume(live.installation, UDID, actor="test")
     await suspension.suspend(live.installation, UDID, reason="lost", actor="test")

@@ -19,6 +19,7 @@ from bramley.model.events import Event, EventKind
 from bramley.operations import commands, devices, identities, replacements
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation
+from bramley.operations.records import require_reason
 from bramley.pki.keystore import Sealer
 from bramley.storage.protocols import Tx
 
@@ -84,9 +85,9 @@ async def send(
 async def pins(installation: Installation, device: str, *, reason: str, actor: str) -> Sequence[KeptPIN]:
     """The PINs of a device's locks and erasures, newest first; that they were read, and why, is written down.
 
-    NotFound where it was sent none.
+    NotFound where it was sent none, Invalid for an empty reason.
     """
-    now = installation.clock.now()
+    now, reason = installation.clock.now(), require_reason(reason)
 
     def act(tx: Tx) -> Sequence[KeptPIN]:
         owner = identities.device_of(tx, devices.resolve(tx, device))

@@ -132,9 +132,9 @@ async def rotate(here: Installation, device: str, *, actor: str) -> Command:
 async def reveal(here: Installation, device: str, *, reason: str, every: bool = False, actor: str) -> Sequence[Revealed]:
     """The Mac's recovery key in clear, or every one that it ever had, newest first; written down with the reason.
 
-    NotFound where none is known.
+    NotFound where none is known, Invalid for an empty reason.
     """
-    now = here.clock.now()
+    now, reason = here.clock.now(), records.require_reason(reason)
 
     def act(tx: Tx) -> Sequence[Revealed]:
         enrollment = devices.resolve(tx, device)

@@ -101,9 +101,10 @@ async def revoke(
     """Revokes every identity of a device, or the one with a serial number, a retired one too; effective at once.
 
     `reason` is a person's words, `because` what others are told (RFC 5280 section 5.3.1): by default unspecified, or
-    cessationOfOperation for what was out of use. NotFound where the name is nobody's, Conflict where there is nothing to revoke.
+    cessationOfOperation for what was out of use. NotFound where the name is nobody's, Conflict where there is nothing to revoke,
+    Invalid for an empty reason.
     """
-    now = installation.clock.now()
+    now, reason = installation.clock.now(), records.require_reason(reason)
 
     def act(tx: Tx) -> Sequence[Version]:
         enrollment, doomed = targets(tx, name)

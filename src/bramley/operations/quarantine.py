@@ -24,6 +24,7 @@ from bramley.model.lineages import RevocationReason, Version
 from bramley.operations import commands, device_commands, devices, identities
 from bramley.operations.errors import Conflict, Invalid
 from bramley.operations.installation import Installation
+from bramley.operations.records import require_reason
 from bramley.pki.keystore import Sealer
 from bramley.storage.protocols import Tx
 
@@ -78,8 +79,9 @@ async def quarantine(
     With an `order` that command is queued in the place of an earlier one, a push left, and the identity revoked (`because`, RFC
     5280 section 5.3.1) once it is acknowledged. With `revoke_now` it is revoked at once, and nothing can be ordered any more.
     NotFound; Conflict where the device is not enrolled, or in quarantine already and nothing new is asked for, or where an order
-    could not reach it; Invalid where the serial number is not the device's.
+    could not reach it; Invalid where the serial number is not the device's, and for an empty reason.
     """
+    reason = require_reason(reason)
     if order is not None and revoke_now:
         raise Invalid("A device whose identity is revoked at once can be neither locked nor erased.", advice="Choose one.")
     now = installation.clock.now()

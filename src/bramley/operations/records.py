@@ -25,11 +25,19 @@ from bramley.model.lineages import (
     VersionState,
 )
 from bramley.operations import crl_due
+from bramley.operations.errors import Invalid
 from bramley.pki import certificates, csr, keys, names
 from bramley.storage.protocols import Tx
 
 GENERATION_NOTE = "generation"
 """Counts changes to what a running server keeps at hand: authorities, own certificates, push certificates."""
+
+
+def require_reason(reason: str) -> str:
+    """A person's reason for what is written down with it. Invalid for an empty one, which would tell nobody anything."""
+    if not reason.strip():
+        raise Invalid("Expected a reason; an empty one came.", advice="It is kept with your name, for whoever asks later.")
+    return reason.strip()
 
 
 def lineage(tx: Tx, kind: Kind, name: str, policy: Policy, *, now: datetime, route: str = "") -> Lineage:

@@ -20,9 +20,10 @@ async def suspend(installation: Installation, name: str, *, reason: str, actor: 
 
     By the device's name nothing else speaks for it meanwhile either: what was superseded or not used yet is retired. A renewal
     that is under way ends in both cases, since its challenge would be good for another identity, or it brought one. Enrollment
-    and queue stay. NotFound where the name is nobody's, Conflict where that identity is not in force.
+    and queue stay. NotFound where the name is nobody's, Conflict where that identity is not in force, Invalid for an empty
+    reason.
     """
-    now = installation.clock.now()
+    now, reason = installation.clock.now(), records.require_reason(reason)
 
     def act(tx: Tx) -> Sequence[Version]:
         enrollment, found = identities.targets(tx, name)

@@ -25,7 +25,7 @@ from bramley.operations.errors import Conflict, NotFound
 from bramley.operations.installation import Installation
 from bramley.operations.network.sending import NETWORK_ANSWERED, OVER, assigned, take_back
 from bramley.operations.network.standing import versions
-from bramley.operations.records import move
+from bramley.operations.records import move, require_reason
 from bramley.storage.protocols import Tx
 
 _REACHED: Final = frozenset({EnrollmentState.ACTIVE, EnrollmentState.QUARANTINED})
@@ -69,9 +69,9 @@ async def revoke(
     """Revokes network identities that Bramley issued: one by its serial number or SHA-256, or a device's, of one template or all.
 
     Nothing is sent in their place until `renew` is asked for. NotFound; Conflict where there is nothing to revoke, or an
-    outside CA would have to do it.
+    outside CA would have to do it; Invalid for an empty reason.
     """
-    now = installation.clock.now()
+    now, reason = installation.clock.now(), require_reason(reason)
 
     def act(tx: Tx) -> Sequence[Version]:
         owner, doomed = _doomed(tx, name, template)
