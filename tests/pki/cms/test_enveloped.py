@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from asn1crypto import cms
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from bramley.pki import oids
@@ -82,6 +84,15 @@ def test_a_message_for_another_certificate_is_not_for_us(rsa_identity: Identity,
     message = encrypt(CONTENT, recipients=[other_rsa.certificate])
     with pytest.raises(NotForUs):
         decrypt(message, key=rsa_key(rsa_identity), certificate=rsa_identity.certificate)
+
+
+def test_nor_is_one_for_the_same_number_of_another_issuer(rsa_identity: Identity, other_rsa: Identity) -> None:
+    ours, key = rsa_identity.certificate, rsa_key(rsa_identity)
+    dates = (ours.not_valid_before_utc, ours.not_valid_after_utc)
+    builder = x509.CertificateBuilder(other_rsa.certificate.subject, ours.subject, key.public_key(), ours.serial_number, *dates)
+    message = encrypt(CONTENT, recipients=[builder.sign(key, hashes.SHA256())])
+    with pytest.raises(NotForUs):
+        decrypt(message, key=key, certificate=ours)
 
 
 def test_every_failure_after_the_key_transport_looks_the_same(rsa_identity: Identity, other_rsa: Identity) -> None:
