@@ -80,6 +80,17 @@ def test_asn1crypto_reads_the_envelope_as_the_rfc_has_it(rsa_identity: Identity)
     assert content["content_encryption_algorithm"]["algorithm"].native == "aes256_cbc"
 
 
+def test_the_same_content_is_never_encrypted_alike(rsa_identity: Identity) -> None:
+    """A vector that is used twice shows which messages begin alike; a content key that is used twice opens both."""
+    vectors, content_keys = set(), set()
+    for _ in range(3):
+        enveloped = cms.ContentInfo.load(encrypt(CONTENT, recipients=[rsa_identity.certificate]))["content"]
+        vectors.add(enveloped["encrypted_content_info"]["content_encryption_algorithm"]["parameters"].native)
+        transported = enveloped["recipient_infos"][0].chosen["encrypted_key"].native
+        content_keys.add(rsa_key(rsa_identity).decrypt(transported, padding.PKCS1v15()))
+    assert (len(vectors), len(content_keys)) == (3, 3)
+
+
 def test_a_message_for_another_certificate_is_not_for_us(rsa_identity: Identity, other_rsa: Identity) -> None:
     message = encrypt(CONTENT, recipients=[other_rsa.certificate])
     with pytest.raises(NotForUs):
