@@ -18,6 +18,7 @@ from bramley.model.lineages import Version, VersionState
 from bramley.model.networks import RECIPIENT
 from bramley.model.profiles import Handling, Installation, InstallState, TargetKind
 from bramley.operations import records
+from bramley.operations.errors import Conflict
 from bramley.operations.live import Live
 from bramley.operations.network import sending, settling
 from bramley.operations.profiles import assigning, delivery, keeping, recipients
@@ -175,6 +176,18 @@ async def test_a_removal_takes_the_place_of_what_waits(live: Live, device: Enrol
     await assigning.unassign(live.installation, "example.wifi", [Target(TargetKind.DEVICE, UDID)], actor="test")
     assert await deliver(live, device) == 1
     assert [each.request_type for each in await read(live, lambda tx: tx.commands.pending(device))] == ["RemoveProfile"]
+
+
+async def test_what_stands_on_a_device_is_not_forgotten_before_it_is_removed(live: Live, device: EnrollmentKey) -> None:
+    await deliver(live, device)
+    (install,) = await waiting(live, device, "InstallProfile")
+    await settled(live, install, CommandState.ACKNOWLEDGED, {"Status": "Acknowledged"})
+    await assigning.unassign(live.installation, "example.wifi", [Target(TargetKind.DEVICE, UDID)], actor="test")
+    with pytest.raises(Conflict, match="on 1 device"):
+        await keeping.remove(live.installation, "example.wifi", actor="test")
+    await deliver(live, device)
+    with pytest.raises(Conflict, match="on 1 device"):
+        await keeping.remove(live.installation, "example.wifi", actor="test")
 
 
 async def test_what_is_to_be_encrypted_from_now_on_is_sent_again(live: Live, device: EnrollmentKey, device_keys: Keys) -> None:
