@@ -8,10 +8,11 @@ from datetime import timedelta
 import pytest
 
 from bramley.mdm.token_update import DELIVER_PROFILES
-from bramley.model.enrollments import EnrollmentKey
+from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job
 from bramley.model.profiles import TargetKind
+from bramley.operations.errors import Conflict
 from bramley.operations.live import Live
 from bramley.operations.profiles import assigning, keeping
 from bramley.operations.profiles.assigning import Target
@@ -101,3 +102,17 @@ async def test_each_change_reaches_whom_it_concerns(live: Live, device: Enrollme
     await assigning.unassign(here, "example.wifi", [STAFF], actor=WHO)
     await assigning.tag(here, UDID, remove=["staff"], actor=WHO)
     assert await left(live) == set()
+
+
+async def test_profiles_and_tags_are_a_devices_and_not_a_users(live: Live, device: EnrollmentKey) -> None:
+    """Which of them a user gets, the profiles themselves say."""
+    here, name = live.installation, f"{UDID}:jo"
+    user = Enrollment(EnrollmentKey("c"), EnrollmentState.ACTIVE, NOW, NOW, id=EnrollmentID(name), parent=device, user_id="jo")
+    await here.store.run(lambda tx: tx.enrollments.add(user))
+    await keeping.put(here, written(), actor="test")
+    with pytest.raises(Conflict, match="user channel"):
+        await assigning.assign(here, "example.wifi", [Target(TargetKind.DEVICE, name)], actor=WHO)
+    with pytest.raises(Conflict, match="user channel"):
+        await assigning.tag(here, name, add=["staff"], actor=WHO)
+    assert await told(live) == []
+    assert (await keeping.show(here, "example.wifi")).assignments == []
