@@ -6,7 +6,7 @@ import plistlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import pytest
 
@@ -23,11 +23,9 @@ from bramley.profiles import former
 from bramley.profiles.encrypt import encrypt
 from bramley.profiles.errors import BadProfile
 from bramley.profiles.sign import sign
-from bramley.storage.protocols import Store, Tx
 from tests.conftest import NOW, URL
 from tests.profiles.changes import REFUSED, TAKEN, changed, path, place
 
-T = TypeVar("T")
 MOVED = REFUSED["server"][0]
 
 
@@ -291,28 +289,6 @@ async def test_only_install_profile_brings_profiles(desk: Desk) -> None:
     payload = plistlib.dumps(changed(desk.profile, MOVED))
     request = Raw("OfTomorrow", {"RequestType": "OfTomorrow", "Payload": payload})
     await device_commands.send(desk.live.installation, "udid", request, actor="test")
-
-
-class _Meanwhile:
-    """The store, in which something else happens before the next transaction."""
-
-    def __init__(self, store: Store, change: Callable[[Tx], None]) -> None:
-        self._store, self._change = store, change
-        self.read = store.read
-
-    async def run(self, fn: Callable[[Tx], T]) -> T:
-        await self._store.run(self._change)
-        return await self._store.run(fn)
-
-
-@pytest.mark.parametrize("changes", [{"topic": "other"}, {"invariants": "former:1"}])
-async def test_one_whose_enrollment_changes_while_it_is_judged_is_not_queued(desk: Desk, changes: dict[str, Any]) -> None:
-    store, profile = desk.live.installation.store, InstallProfile(plistlib.dumps(desk.profile))
-    changed = replace(desk.device, **changes)
-    meanwhile = cast("Store", _Meanwhile(store, lambda tx: tx.enrollments.update(changed)))
-    with pytest.raises(Conflict, match="changed while"):
-        await device_commands.send(replace(desk.live.installation, store=meanwhile), "udid", profile, actor="test")
-    assert await store.read(lambda tx: (tx.commands.count_pending(), tx.jobs.of_kind("push"))) == (0, [])
 
 
 @pytest.mark.parametrize("changes", [{"topic": "other"}, {"invariants": "former:1"}, {"key": EnrollmentKey("another")}])
