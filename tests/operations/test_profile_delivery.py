@@ -101,6 +101,10 @@ class TestAnswers:
         assert await deliver(live, device) == 0
         clock.moment += timedelta(days=1)
         assert await deliver(live, device) == 1
+        assert (await standing(live, device)).attempts == 1
+        await keep(live, "Orchard")
+        assert await deliver(live, device) == 1
+        assert (await standing(live, device)).attempts == 0, "another revision may succeed at once"
 
     async def test_what_it_does_not_remove_stays_on_record(self, live: Live, device: EnrollmentKey, clock: SetClock) -> None:
         await deliver(live, device)
@@ -163,6 +167,7 @@ async def test_the_next_revision_takes_the_place_of_what_waits(live: Live, devic
     (first,) = await waiting(live, device, "InstallProfile")
     await keep(live, "Orchard")
     assert await deliver(live, device) == 1
+    assert [job.args["enrollment_key"] for job in await read(live, lambda tx: tx.jobs.of_kind("push"))] == [device]
     (second,) = await waiting(live, device, "InstallProfile")
     assert second.uuid != first.uuid
     assert sent(live, second)["PayloadOrganization"] == "Orchard"
@@ -219,18 +224,22 @@ class TestFetched:
     """A device whose identity is elliptic: only what it fetches can be encrypted to."""
 
     @pytest.fixture
-    async def fetched(self, live: Live, device: EnrollmentKey, device_keys: Keys) -> Version:
+    async def elliptic(self, live: Live, device: EnrollmentKey) -> EnrollmentKey:
         ca = live.current().authorities.identity.authority
         public = keys.generate(keys.KeyAlgorithm.P_256).public_key()
-        elliptic = issue(ca, DEVICE_IDENTITY, public, subject=names.make("d"), now=NOW)
+        certificate = issue(ca, DEVICE_IDENTITY, public, subject=names.make("d"), now=NOW)
 
         def act(tx: Tx) -> None:
             lineage = tx.lineages.find(Kind.DEVICE_IDENTITY, device)
             assert lineage is not None
-            version = records.record(tx, lineage, elliptic, state=VersionState.ISSUED, now=NOW, actor="test")
+            version = records.record(tx, lineage, certificate, state=VersionState.ISSUED, now=NOW, actor="test")
             records.promote(tx, version, now=NOW, actor="test", enrollment=device)
 
         await live.installation.store.run(act)
+        return device
+
+    @pytest.fixture
+    async def fetched(self, live: Live, elliptic: EnrollmentKey, device_keys: Keys) -> Version:
         (told,) = await sending.assign(live, RECIPIENT, [UDID], actor="test")
         assert told.command is not None
         command = told.command
@@ -239,24 +248,74 @@ class TestFetched:
 
         def acknowledged(tx: Tx) -> None:
             said = plistlib.dumps({"Status": "Acknowledged", "UDID": UDID, "CommandUUID": command.uuid})
-            answered = tx.commands.answer(device, command.uuid, CommandState.ACKNOWLEDGED, said, NOW)
+            answered = tx.commands.answer(elliptic, command.uuid, CommandState.ACKNOWLEDGED, said, NOW)
             assert answered is not None
             settling.answered(tx, answered, now=NOW, actor="test")
 
         await live.installation.store.run(acknowledged)
-        version = await recipient_of(live, device)
+        version = await recipient_of(live, elliptic)
         assert version is not None
         return version
 
+    async def test_what_is_to_be_encrypted_waits_and_the_device_is_told_to_fetch(
+        self, live: Live, elliptic: EnrollmentKey
+    ) -> None:
+        await keep(live, "Orchard", encrypt=True)
+        assert await deliver(live, elliptic) == 0
+        on = await standing(live, elliptic)
+        assert on.state is InstallState.FAILED
+        assert "waits for the RSA certificate" in on.problem
+        assert await read(live, lambda tx: tx.networks.get(elliptic, RECIPIENT)) is not None
+        (told,) = await waiting(live, elliptic, "InstallProfile")
+        assert sent(live, told)["PayloadContent"][0]["PayloadType"] == "com.apple.security.scep"
+
+    async def test_what_is_only_signed_does_not_wait(self, live: Live, elliptic: EnrollmentKey) -> None:
+        assert await deliver(live, elliptic) == 1
+        assert await read(live, lambda tx: tx.networks.get(elliptic, RECIPIENT)) is None
+
     async def test_nothing_is_encrypted_to_it_once_it_has_expired(
-        self, live: Live, device: EnrollmentKey, clock: SetClock, fetched: Version
+        self, live: Live, clock: SetClock, elliptic: EnrollmentKey, fetched: Version
     ) -> None:
         assert fetched.not_after is not None
         clock.moment = fetched.not_after
-        assert await recipient_of(live, device) == fetched
+        assert await recipient_of(live, elliptic) == fetched
         clock.moment += timedelta(seconds=1)
-        assert await recipient_of(live, device) is None
-        assert "RSA" in await read(live, lambda tx: recipients.awaited(tx, device))
+        assert await recipient_of(live, elliptic) is None
         await keep(live, "Orchard", encrypt=True)
-        assert await deliver(live, device) == 0
-        assert (await standing(live, device)).state is InstallState.FAILED
+        assert await deliver(live, elliptic) == 0
+        assert (await standing(live, elliptic)).state is InstallState.FAILED
+
+
+class TestListed:
+    """What the device says that it has."""
+
+    async def listed(self, live: Live, key: EnrollmentKey, *identifiers: str) -> int:
+        return await live.installation.store.run(lambda tx: delivery.listed(tx, key, identifiers, now=NOW))
+
+    @pytest.fixture
+    async def having(self, live: Live, device: EnrollmentKey) -> EnrollmentKey:
+        await deliver(live, device)
+        (install,) = await waiting(live, device, "InstallProfile")
+        await settled(live, install, CommandState.ACKNOWLEDGED, {"Status": "Acknowledged"})
+        return device
+
+    async def test_what_it_has_lost_is_sent_again(self, live: Live, having: EnrollmentKey) -> None:
+        assert await self.listed(live, having, "example.wifi") == 0
+        assert (await standing(live, having)).state is InstallState.INSTALLED
+        assert await self.listed(live, having, "another") == 1
+        assert (await standing(live, having)).state is InstallState.MISSING
+        assert await deliver(live, having) == 1
+
+    async def test_what_it_has_no_more_need_not_be_removed(self, live: Live, having: EnrollmentKey) -> None:
+        await assigning.unassign(live.installation, "example.wifi", [Target(TargetKind.DEVICE, UDID)], actor="test")
+        await deliver(live, having)
+        assert await self.listed(live, having, "example.wifi") == 0
+        assert len(await waiting(live, having, "RemoveProfile")) == 1
+        assert await self.listed(live, having) == 0
+        assert await waiting(live, having, "RemoveProfile") == []
+        assert await read(live, lambda tx: tx.profiles.on_device(having)) == []
+
+    async def test_what_waits_for_it_is_not_lost(self, live: Live, device: EnrollmentKey) -> None:
+        await deliver(live, device)
+        assert await self.listed(live, device) == 0
+        assert (await standing(live, device)).state is InstallState.SENT
