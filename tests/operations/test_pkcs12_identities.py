@@ -185,11 +185,12 @@ class TestTheArchive:
         schemes = []
         for part in safe:
             if part["content_type"].native == "encrypted_data":
-                schemes.append(part["content"]["encrypted_content_info"]["content_encryption_algorithm"]["algorithm"].native)
+                schemes.append(part["content"]["encrypted_content_info"]["content_encryption_algorithm"])
                 continue
             for bag in peer.SafeContents.load(part["content"].cast(OctetString).native):
-                schemes.append(bag["bag_value"]["encryption_algorithm"]["algorithm"].native)
-        assert schemes == ["pkcs12_sha1_tripledes_3key"] * 2
+                schemes.append(bag["bag_value"]["encryption_algorithm"])
+        assert [each["algorithm"].native for each in schemes] == ["pkcs12_sha1_tripledes_3key"] * 2
+        assert min(pfx["mac_data"]["iterations"].native, *(each.kdf_iterations for each in schemes)) >= 2048
 
     async def test_key_password_and_certificate_are_a_devices_own(self, live: Live) -> None:
         token = await link(live, uses=3)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from asn1crypto import pem
+from asn1crypto.keys import EncryptedPrivateKeyInfo
 
 from bramley.model.kinds import Kind
 from bramley.operations import authorities, ca_rollover, issuers, records, revocation, root_key
@@ -37,6 +39,8 @@ async def test_the_file_holds_the_key_and_the_database_no_longer(live: Live) -> 
     assert key_id is not None
     exported = await offline(live.installation)
     assert exported.startswith(b"-----BEGIN ENCRYPTED PRIVATE KEY-----")
+    locked = EncryptedPrivateKeyInfo.load(pem.unarmor(exported)[2])
+    assert locked["encryption_algorithm"].kdf_iterations >= 600_000, "a person's password must be costly to try"
     assert certificates.matches((await root_of(live)).certificate, read_key(exported, PASSWORD).public_key())
     assert await live.installation.store.read(lambda tx: tx.keys.get(key_id)) is None
     assert await live.refresh()

@@ -165,6 +165,15 @@ def test_what_a_signature_covers_must_be_a_profile(signed: Callable[[bytes], byt
             read(signed(inner))
 
 
+def test_what_was_signed_as_something_else_is_refused(signing: Signing) -> None:
+    """The type of the content is signed, too: what somebody signed as a time-stamp, say, they did not sign as a profile."""
+    one: dict[str, Any] = {"key": signing.key, "certificate": signing.signer, "others": [signing.ca]}
+    assert read(cms.sign(plain(), **one)).signed
+    with pytest.raises(BadProfile) as refused:
+        read(cms.sign(plain(), **one, content_type="1.2.840.113549.1.9.16.1.4"))
+    assert refused.value.rule is Rule.SIGNATURE_HOLDS
+
+
 def test_a_signature_that_does_not_hold_is_refused(signed: Callable[[bytes], bytes], openssl: Callable[..., bytes]) -> None:
     message = signed(plain())
     at = message.index(b"Orchard &amp; Sons")

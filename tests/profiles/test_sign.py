@@ -13,6 +13,7 @@ from bramley.pki import certificates, cms, keys
 from bramley.pki.keys import KeyAlgorithm
 from bramley.profiles.errors import CannotSign
 from bramley.profiles.sign import sign
+from tests.operations.signer_kit import PKI, make
 
 from .kit import NOW, Signing
 
@@ -47,10 +48,16 @@ def test_a_signer_that_has_ended_or_not_begun_signs_nothing(signing: Signing) ->
     assert sign(PROFILE, certificate=signing.signer, key=signing.key, now=end)
 
 
-def test_a_chain_that_has_ended_signs_nothing(signing: Signing) -> None:
-    late = signing.ca.not_valid_after_utc + timedelta(seconds=1)
-    with pytest.raises(CannotSign):
-        sign(PROFILE, certificate=signing.signer, key=signing.key, chain=(signing.ca,), now=late)
+@pytest.mark.parametrize("begins_and_ends", [(-10, -1), (1, 10)], ids=["ended", "not begun"])
+def test_a_chain_that_is_not_valid_now_signs_nothing(signing: Signing, begins_and_ends: tuple[int, int]) -> None:
+    """The signer's own certificate is good at the time; each CA that comes with it has to be, too."""
+    pki = PKI.at(NOW)
+    above = make("Cider CA", pki.root, pki.ca.key, NOW, ca=True, days=begins_and_ends)
+    signer = make("Cider Signer", above, pki.ec, NOW)
+    with pytest.raises(CannotSign, match=certificates.sha256(above.certificate)):
+        sign(PROFILE, certificate=signer.certificate, key=signer.key, chain=(above.certificate,), now=NOW)
+    with pytest.raises(CannotSign, match=certificates.sha256(above.certificate)):
+        sign(PROFILE, certificate=signing.signer, key=signing.key, chain=(signing.ca, above.certificate), now=NOW)
 
 
 def test_a_key_that_is_not_the_signers_signs_nothing(signing: Signing) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Any, Final
@@ -22,7 +22,7 @@ class Invocation:
     """What the common options said. `opener` opens another installation than the settings name: that of a rehearsal."""
 
     data: Path | None = None
-    database: str | None = None
+    database: str | None = field(default=None, repr=False)
     config: Path | None = None
     as_json: bool = False
     opener: Callable[[], Awaitable[Installation]] | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import NewType
@@ -80,8 +80,8 @@ class Enrollment:
     os_version: str | None = None
     build_version: str | None = None
     topic: str | None = None
-    push_token: bytes | None = None
-    push_magic: str | None = None
+    push_token: bytes | None = field(default=None, repr=False)
+    push_magic: str | None = field(default=None, repr=False)
     token_updated_at: datetime | None = None
     push_stopped_at: datetime | None = None
     unlock_token: bytes | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from bramley.model import ids
@@ -24,7 +24,7 @@ class CreatedLink:
     """A new link; its URL is shown once, since only a hash of the secret part is kept."""
 
     link: EnrollmentLink
-    url: str
+    url: str = field(repr=False)
 
 
 async def create_link(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -73,7 +73,7 @@ class FirstStart:
     """What a first start made, to be shown once."""
 
     folder: Path
-    admin_token: str
+    admin_token: str = field(repr=False)
     recovery_copy: Path | None
 
 

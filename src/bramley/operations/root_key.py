@@ -11,8 +11,6 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
-
 from bramley.model.events import Event, EventKind
 from bramley.model.kinds import Kind
 from bramley.model.revocation import PublishedCRL
@@ -21,7 +19,7 @@ from bramley.operations.authorities import NAME
 from bramley.operations.errors import Conflict, Invalid
 from bramley.operations.installation import Installation
 from bramley.operations.issuers import Issuer
-from bramley.pki import certificates, keys
+from bramley.pki import certificates, keys, locked_keys
 from bramley.pki.private_keys import read_key
 from bramley.storage.protocols import Tx
 
@@ -38,8 +36,7 @@ async def export(installation: Installation, password: str) -> bytes:
     key = (await installation.store.read(lambda tx: authorities.load_root(tx, installation.sealer))).key
     if key is None:
         raise Conflict("The root's private key is offline already.")
-    scheme = BestAvailableEncryption(password.encode())
-    return await asyncio.to_thread(key.private_bytes, Encoding.PEM, PrivateFormat.PKCS8, scheme)
+    return await asyncio.to_thread(locked_keys.write, key, password)
 
 
 async def forget(installation: Installation, exported: bytes, password: str, *, actor: str) -> PublishedCRL:

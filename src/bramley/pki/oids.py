@@ -51,6 +51,11 @@ AES_256_CBC: Final = "2.16.840.1.101.3.4.1.42"
 DES_EDE3_CBC: Final = "1.2.840.113549.3.7"
 DES_CBC: Final = "1.3.14.3.2.7"
 
+# Encryption under a password: RFC 8018 appendices A and B
+PBES2: Final = "1.2.840.113549.1.5.13"
+PBKDF2: Final = "1.2.840.113549.1.5.12"
+HMAC_WITH_SHA256: Final = "1.2.840.113549.2.9"
+
 # Extended key usages: RFC 5280 section 4.2.1.12
 SERVER_AUTH: Final = "1.3.6.1.5.5.7.3.1"
 CLIENT_AUTH: Final = "1.3.6.1.5.5.7.3.2"

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import load_der_private_key, load_pem_private_key
 
-from bramley.pki import keys
+from bramley.pki import keys, oids
 from bramley.pki.cms import algorithms, ber, values
 from bramley.pki.cms.algorithms import CIPHERS_BY_OID, SINGLE_DES
 from bramley.pki.cms.ber import Node
@@ -33,8 +33,6 @@ _RSA_BITS: Final = 4096
 _MOST_SCRYPT: Final = 1 << 20
 """The product of scrypt's N, r and p (RFC 7914): at most some 130 MB and three seconds. OpenSSL writes 2^17."""
 
-_PBES2: Final = "1.2.840.113549.1.5.13"
-_PBKDF2: Final = "1.2.840.113549.1.5.12"
 _SCRYPT: Final = "1.3.6.1.4.1.11591.4.11"
 # MD5 with DES (RFC 8018 appendix A.3); RC4, triple DES and 40-bit RC2 with SHA-1 (RFC 7292 appendix C)
 _OLD: Final = frozenset({"1.2.840.113549.1.5.3", "1.2.840.113549.1.12.1.1", "1.2.840.113549.1.12.1.3", "1.2.840.113549.1.12.1.6"})
@@ -167,11 +165,11 @@ def _require_affordable(der: bytes) -> None:
     """Returns for an EncryptedPrivateKeyInfo (RFC 5208 section 6) in a scheme that is read, and of a bounded cost."""
     try:
         scheme, parameters = _scheme(ber.sequence(ber.parse(der), "an EncryptedPrivateKeyInfo")[0])
-        if scheme == _PBES2:
+        if scheme == oids.PBES2:
             derivation, encryption = ber.sequence(parameters, "PBES2-params")
             cipher = CIPHERS_BY_OID.get(algorithms.read_identifier(encryption)[0])
             scheme, parameters = _scheme(derivation)
-            known = scheme in (_PBKDF2, _SCRYPT) and cipher is not None and cipher.name != SINGLE_DES
+            known = scheme in (oids.PBKDF2, _SCRYPT) and cipher is not None and cipher.name != SINGLE_DES
         else:
             known = scheme in _OLD
         counts = [values.integer(each) for each in ber.sequence(parameters, "parameters")[1:] if each.tag == ber.INTEGER]

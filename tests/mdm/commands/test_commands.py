@@ -263,6 +263,7 @@ class TestBuild:
         kdf = PBKDF2HMAC(hashes.SHA512(), len(hashed["entropy"]), hashed["salt"], hashed["iterations"])
         kdf.verify(b"correct horse", hashed["entropy"])
         assert (len(hashed["entropy"]), len(hashed["salt"])) == (128, 32)
+        assert hashed["iterations"] >= 100_000, "a stolen hash must be costly to try"
         assert first["passwordHash"] != password_hash("correct horse"), "the salt is fresh"
 
     @pytest.mark.parametrize("request_type", ["AccountConfiguration", "DeviceLock"])

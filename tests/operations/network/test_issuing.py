@@ -151,6 +151,19 @@ async def test_the_same_message_again_gets_the_same_certificate(
     assert await refusals(live) == ["challenge-spent"]
 
 
+async def test_the_same_message_again_does_not_get_what_was_revoked(live: Live, device: EnrollmentKey, device_keys: Keys) -> None:
+    key, now = device_keys[1], live.installation.clock.now()
+    assert isinstance(key, rsa.RSAPrivateKey)
+    request = csr.build(key, names.make("device"), challenge_password=challenge_in(live, await send(live)))
+    who = enrollment.temporary_signer(key, names.make("device"), now=now)
+    sent = enrollment.request(request, signer=who, ca=live.current().responder.certificate, ra=None, now=now)
+    enrollment.accept((await respond(live, sent.message)).message, sent, now=now)
+    await ending.revoke(live.installation, UDID, "wifi", reason="lost", actor="test")
+    with pytest.raises(Refused):
+        enrollment.accept((await respond(live, sent.message)).message, sent, now=now)
+    assert await refusals(live) == ["challenge-spent"]
+
+
 async def _spend(live: Live, device_keys: Keys, secret: str) -> None:
     await ask(live, device_keys[1], secret)
 

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from asn1crypto import cms
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from bramley.pki import oids
@@ -78,10 +80,30 @@ def test_asn1crypto_reads_the_envelope_as_the_rfc_has_it(rsa_identity: Identity)
     assert content["content_encryption_algorithm"]["algorithm"].native == "aes256_cbc"
 
 
+def test_the_same_content_is_never_encrypted_alike(rsa_identity: Identity) -> None:
+    """A vector that is used twice shows which messages begin alike; a content key that is used twice opens both."""
+    vectors, content_keys = set(), set()
+    for _ in range(3):
+        enveloped = cms.ContentInfo.load(encrypt(CONTENT, recipients=[rsa_identity.certificate]))["content"]
+        vectors.add(enveloped["encrypted_content_info"]["content_encryption_algorithm"]["parameters"].native)
+        transported = enveloped["recipient_infos"][0].chosen["encrypted_key"].native
+        content_keys.add(rsa_key(rsa_identity).decrypt(transported, padding.PKCS1v15()))
+    assert (len(vectors), len(content_keys)) == (3, 3)
+
+
 def test_a_message_for_another_certificate_is_not_for_us(rsa_identity: Identity, other_rsa: Identity) -> None:
     message = encrypt(CONTENT, recipients=[other_rsa.certificate])
     with pytest.raises(NotForUs):
         decrypt(message, key=rsa_key(rsa_identity), certificate=rsa_identity.certificate)
+
+
+def test_nor_is_one_for_the_same_number_of_another_issuer(rsa_identity: Identity, other_rsa: Identity) -> None:
+    ours, key = rsa_identity.certificate, rsa_key(rsa_identity)
+    dates = (ours.not_valid_before_utc, ours.not_valid_after_utc)
+    builder = x509.CertificateBuilder(other_rsa.certificate.subject, ours.subject, key.public_key(), ours.serial_number, *dates)
+    message = encrypt(CONTENT, recipients=[builder.sign(key, hashes.SHA256())])
+    with pytest.raises(NotForUs):
+        decrypt(message, key=key, certificate=ours)
 
 
 def test_every_failure_after_the_key_transport_looks_the_same(rsa_identity: Identity, other_rsa: Identity) -> None:

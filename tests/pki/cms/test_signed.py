@@ -312,6 +312,15 @@ def test_the_signature_algorithm_goes_with_key_and_digest(forge: Forge) -> None:
         assert refusal(with_algorithm(oid)) == SignatureReason.ALGORITHM_NOT_ALLOWED
 
 
+def test_so_does_that_of_an_elliptic_key(ec_identity: Identity) -> None:
+    def with_algorithm(oid: str) -> bytes:
+        return Forge(ec_identity.key, ec_identity.certificate, signature_algorithm=algorithms.identifier(oid)).message()
+
+    assert verify(parse_signed_data(with_algorithm(oids.ECDSA_WITH_SHA256)), policy=STRICT).content == BODY
+    for oid in (oids.ECDSA_WITH_SHA1, oids.ECDSA_WITH_SHA512, oids.SHA256_WITH_RSA, oids.RSA_ENCRYPTION):
+        assert refusal(with_algorithm(oid)) == SignatureReason.ALGORITHM_NOT_ALLOWED
+
+
 def test_unexpected_parameters_are_refused(forge: Forge) -> None:
     absent = replace(forge, digest_algorithm=algorithms.identifier(oids.SHA256)).message()
     assert verify(parse_signed_data(absent), policy=STRICT).content == BODY
@@ -332,18 +341,45 @@ def test_a_weak_key_is_refused(rsa_identity: Identity, ec_identity: Identity) ->
         assert refusal(message, policy=demanding) == SignatureReason.WEAK_KEY
 
 
-def test_two_certificates_of_one_name_and_number_are_ambiguous(rsa_identity: Identity, forge: Forge) -> None:
-    twin = (
+def test_a_giant_key_is_refused_since_checking_it_would_keep_the_server_busy(rsa_identity: Identity) -> None:
+    policy = SignaturePolicy(
+        digests=frozenset({"sha256"}), allow_without_attributes=False, minimum_rsa_bits=1024, maximum_rsa_bits=1536
+    )
+    message = sign(BODY, key=rsa_identity.key, certificate=rsa_identity.certificate)
+    assert refusal(message, policy=policy) == SignatureReason.WEAK_KEY
+
+
+@pytest.mark.parametrize("policy", [STRICT, DEVICE, SCEP_REQUEST])
+def test_no_use_accepts_weak_keys_or_giant_ones(policy: SignaturePolicy) -> None:
+    assert (policy.minimum_rsa_bits, policy.maximum_rsa_bits) == (2048, 8192)
+    assert policy.curves == {"secp256r1", "secp384r1", "secp521r1"}
+
+
+def _twin(identity: Identity, issuer: x509.Name) -> bytes:
+    """Another certificate of the same key, name and serial number, by this issuer."""
+    builder = (
         x509.CertificateBuilder()
-        .subject_name(rsa_identity.certificate.subject)
-        .issuer_name(rsa_identity.certificate.issuer)
-        .public_key(rsa_identity.key.public_key())
-        .serial_number(rsa_identity.certificate.serial_number)
+        .subject_name(identity.certificate.subject)
+        .issuer_name(issuer)
+        .public_key(identity.key.public_key())
+        .serial_number(identity.certificate.serial_number)
         .not_valid_before(TIME)
         .not_valid_after(TIME)
-        .sign(rsa_identity.key, hashes.SHA256())
-        .public_bytes(Encoding.DER)
     )
+    return builder.sign(identity.key, hashes.SHA256()).public_bytes(Encoding.DER)
+
+
+def test_the_signers_certificate_is_the_one_of_the_issuer_that_is_named(
+    rsa_identity: Identity, other_rsa: Identity, forge: Forge
+) -> None:
+    elsewhere = _twin(rsa_identity, other_rsa.certificate.subject)
+    assert refusal(replace(forge, enclosed=[elsewhere]).message()) == SignatureReason.SIGNER_CERTIFICATE_MISSING
+    both = replace(forge, enclosed=[elsewhere, rsa_identity.der]).message()
+    assert verify(parse_signed_data(both), policy=STRICT).certificate == rsa_identity.der
+
+
+def test_two_certificates_of_one_name_and_number_are_ambiguous(rsa_identity: Identity, forge: Forge) -> None:
+    twin = _twin(rsa_identity, rsa_identity.certificate.issuer)
     ambiguous = replace(forge, enclosed=[rsa_identity.der, twin]).message()
     assert refusal(ambiguous) == SignatureReason.SIGNER_CERTIFICATE_AMBIGUOUS
     repeated = replace(forge, enclosed=[rsa_identity.der, rsa_identity.der]).message()

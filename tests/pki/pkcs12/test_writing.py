@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from asn1crypto import pkcs12 as asn1_pkcs12
+from asn1crypto.core import OctetString
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.hazmat.primitives.serialization import pkcs12 as peer
 from hypothesis import HealthCheck, given, settings
@@ -38,6 +40,22 @@ def test_openssl_reads_what_we_write(style: Style, password: str, bundle: Bundle
     expected = {Style.APPLE: ("MAC: sha1", "3-KeyTripleDES"), Style.MODERN: ("MAC: sha256", "AES-256-CBC")}[style]
     assert all(word in shown.stderr for word in expected), shown.stderr
     assert "RC2" not in shown.stderr
+
+
+@pytest.mark.parametrize("style", Style)
+def test_every_part_makes_a_guess_at_the_password_costly(style: Style, bundle: Bundle) -> None:
+    """As a parser of others reads it."""
+    pfx = asn1_pkcs12.Pfx.load(pkcs12.write(bundle, "secret", style=style), strict=True)
+    counts = {"MAC": pfx["mac_data"]["iterations"].native}
+    for part in asn1_pkcs12.AuthenticatedSafe.load(pfx["auth_safe"]["content"].native):
+        if part["content_type"].native == "encrypted_data":
+            scheme = part["content"]["encrypted_content_info"]["content_encryption_algorithm"]
+            counts["certificates"] = scheme.kdf_iterations
+            continue
+        (bag,) = asn1_pkcs12.SafeContents.load(part["content"].cast(OctetString).native)
+        counts["key"] = bag["bag_value"]["encryption_algorithm"].kdf_iterations
+    assert min(counts["certificates"], counts["key"]) >= 20_000
+    assert counts["MAC"] >= 2048
 
 
 @settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])

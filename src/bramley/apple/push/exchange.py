@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bramley.apple.push.stages import Stage
@@ -16,9 +16,9 @@ ANSWER_LIMIT: Final = 16 * 1024
 class Request:
     """A POST to one URL."""
 
-    url: str
+    url: str = field(repr=False)
     headers: tuple[str, ...]
-    body: bytes
+    body: bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

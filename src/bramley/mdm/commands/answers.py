@@ -7,7 +7,7 @@ it, so that nobody takes half a list for a whole one. People are shown all of it
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bramley.mdm.commands.checking import check_answer
@@ -42,7 +42,7 @@ _SETTINGS: Final = "Settings"
 class Told:
     """All that a report tells beside its envelope, with what is odd about it by the table."""
 
-    content: Mapping[str, PlistValue]
+    content: Mapping[str, PlistValue] = field(repr=False)
     findings: tuple[Finding, ...] = ()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -58,7 +58,7 @@ class _Situation:
 class _Made:
     """The message of a step, or why there is none."""
 
-    message: bytes | None
+    message: bytes | None = field(repr=False)
     problem: str = ""
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography import x509
@@ -29,7 +29,7 @@ _KEY_IDENTIFIER: Final = 0x80
 class Decrypted:
     """What was in an EnvelopedData. Decryption proves nothing about who sent it."""
 
-    content: bytes
+    content: bytes = field(repr=False)
     cipher: str
     content_type: str
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -43,7 +43,7 @@ class VerifiedSignature:
     """What a good signature proves: the key of `certificate` (DER) signed `content` and `attributes`."""
 
     certificate: bytes
-    content: bytes
+    content: bytes = field(repr=False)
     digest: str
     attributes: Attributes
     signing_time: datetime | None

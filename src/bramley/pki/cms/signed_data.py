@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from bramley.pki import oids
@@ -45,7 +45,7 @@ class SignedData:
     """A SignedData as sent, nothing checked: `content` is None when detached; certificates are DER in message order."""
 
     content_type: str
-    content: bytes | None
+    content: bytes | None = field(repr=False)
     certificates: tuple[bytes, ...]
     signers: tuple[SignerInfo, ...]
 

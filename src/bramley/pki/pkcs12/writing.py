@@ -14,7 +14,11 @@ from bramley.pki.errors import BadArchive, BadKey
 from bramley.pki.pkcs12.bundle import Bundle
 
 ITERATIONS: Final = 20_000
-"""What a guess at the password costs, in rounds of a digest: against a good password it need not be much."""
+"""Rounds of a digest between the password and what is encrypted.
+
+A guess is tried at the cheapest part, the MAC, with the 2048 rounds that cryptography always gives it: nothing but a good
+password protects an archive.
+"""
 
 
 class Style(StrEnum):

@@ -47,8 +47,8 @@ Payload = Mapping[str, Any]
 class Context:
     """What a payload's own rules may look at: the profile around it, and its payloads by PayloadUUID."""
 
-    profile: Payload
-    payloads: Mapping[str, Payload]
+    profile: Payload = field(repr=False)
+    payloads: Mapping[str, Payload] = field(repr=False)
 
 
 Check = Callable[[Payload, str, Context], Iterator[Finding]]

@@ -6,7 +6,7 @@ import asyncio
 import random
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -57,7 +57,7 @@ class PushCertificate:
 
     apple: SandboxAppleCA
     topic: str
-    key: keys.PrivateKey
+    key: keys.PrivateKey = field(repr=False)
     current: x509.Certificate | None = None
 
     async def keep(self, installation: Installation) -> bool:

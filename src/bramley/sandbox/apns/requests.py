@@ -6,7 +6,7 @@ import json
 import re
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, Final
@@ -77,7 +77,7 @@ class Refusal:
 class Notification:
     """The headers of a request that APNs would take. `expires` None: deliver now or never."""
 
-    token: bytes
+    token: bytes = field(repr=False)
     topic: str
     apns_id: str
     expires: datetime | None

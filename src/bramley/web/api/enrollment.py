@@ -23,6 +23,9 @@ class LinkView(msgspec.Struct, frozen=True, kw_only=True):
     udid: str | None
     expires_at: datetime
 
+    def __repr__(self) -> str:
+        return f"LinkView({self.id!r}, {self.label!r})"  # never the url
+
 
 @post("/links")
 async def create_link(live: LiveServer, request: AdminRequest, data: JSONBody[LinkBody]) -> LinkView:
