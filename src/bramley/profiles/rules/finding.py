@@ -39,6 +39,7 @@ class Rule(StrEnum):
     OFFERED = "offered"
     USER_ENROLLMENT = "user-enrollment"
     KNOWN_VARIABLE = "known-variable"
+    NO_VARIABLE = "no-variable"
     CERTIFICATE = "certificate"
     DIGEST = "digest"
     ARCHIVE_OPENS = "archive-opens"
