@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import plistlib
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import self_signed
 from bramley.profiles.sign import sign
 from tests.cli.kit import UDID, Run
+from tests.operations.signer_kit import PKI
 
 WIFI = "example.wifi"
 
@@ -164,6 +166,12 @@ def test_built_and_validated(profile: Run, desk: Path) -> None:
     assert bad.code == 1
     assert {(each["severity"], each["rule"]) for each in bad.json["findings"]} == {("error", "type"), ("warning", "known-key")}
     assert profile("validate", "bad.mobileconfig", "--for", "BeOS").code == 2
+    now = SystemClock().now()
+    gone, then = PKI.at(now).signer(days=(-10, -5)), now - timedelta(days=7)
+    (desk / "gone.mobileconfig").write_bytes(sign(written(), certificate=gone.certificate, key=gone.key, now=then))
+    stale = profile("validate", "gone.mobileconfig", "--json")
+    assert [(each["severity"], each["rule"]) for each in stale.json["findings"]] == [("error", "signer-in-force")]
+    assert (stale.code, profile("add", "gone.mobileconfig").code) == (1, 2)
     (desk / "bad.yaml").write_text("identifier: example.guests\nname: [\n")
     assert profile("build", "bad.yaml", "-o", "out").code == 2
     assert not (desk / "out").exists()

@@ -24,8 +24,11 @@ from bramley.pki.ca.authority import Authority, issue, self_signed
 from bramley.profiles import documents
 from bramley.profiles.encrypt import ContentCipher, encrypt
 from bramley.profiles.errors import BadProfile, CannotSign, NoRecipient, UnknownVariable
+from bramley.profiles.rules import Rule
 from bramley.profiles.sign import sign
 from tests.conftest import NOW
+
+from .signer_kit import PKI
 
 PAYLOAD = {
     "PayloadType": "com.apple.wifi.managed",
@@ -120,6 +123,27 @@ async def test_what_somebody_signed_goes_out_as_it_is(live: Live, stranger: Auth
     changed[signed.index(b"Orchard")] ^= 1
     with pytest.raises(BadProfile, match="signature"):
         await keeping.put(live.installation, bytes(changed), actor="test")
+
+
+@pytest.mark.parametrize(("days", "words"), [((-10, -5), "ended on"), ((5, 10), "begins on")])
+async def test_a_signer_out_of_force_is_refused(live: Live, days: tuple[int, int], words: str) -> None:
+    signer = PKI.at(NOW).signer(days=days)
+    signed = sign(written(), certificate=signer.certificate, key=signer.key, now=NOW + timedelta(days=days[0] + 1))
+    with pytest.raises(BadProfile, match=f"Cider Signer {words}") as refused:
+        await keeping.put(live.installation, signed, actor="test")
+    assert (refused.value.key, refused.value.rule) == ("", Rule.SIGNER_IN_FORCE)
+    assert await keeping.listing(live.installation) == []
+
+
+async def test_a_reference_to_nothing_is_refused_in_a_signed_one_too(live: Live, stranger: Authority) -> None:
+    for data in (with_payload(PayloadCertificateUUID=OTHER_UUID), with_payload(SSID_STR=7)):
+        with pytest.raises(BadProfile):
+            await keeping.put(
+                live.installation, sign(data, certificate=stranger.certificate, key=stranger.key, now=NOW), actor="t"
+            )
+    braces = sign(with_payload(SSID_STR="{{ cider"), certificate=stranger.certificate, key=stranger.key, now=NOW)
+    kept = await keeping.put(live.installation, braces, actor="test")
+    assert (kept.profile.handling, kept.findings) == (Handling.AS_IS, ())
 
 
 async def test_what_is_encrypted_as_a_whole_has_no_identifier(live: Live) -> None:

@@ -44,11 +44,15 @@ def check(
     return tuple(found)
 
 
-def require(
-    content: Payload, *, systems: Iterable[Target] = (), user_enrollment: bool = False, as_it_is: bool = False
-) -> tuple[Finding, ...]:
-    """As `check`, and raises BadProfile for the first error, which says how many more there are."""
-    found = check(content, systems=systems, user_enrollment=user_enrollment, as_it_is=as_it_is)
+def require(content: Payload, *, systems: Iterable[Target] = (), user_enrollment: bool = False) -> tuple[Finding, ...]:
+    """As `check` for a plain profile, and refuses it for an error, as `refuse` does."""
+    found = check(content, systems=systems, user_enrollment=user_enrollment)
+    refuse(found)
+    return found
+
+
+def refuse(found: Iterable[Finding]) -> None:
+    """Raises BadProfile for the first error among findings, which says how many more there are; nothing where there is none."""
     errors = [each for each in found if each.severity is Severity.ERROR]
     if errors:
         first, more = errors[0], len(errors) - 1
@@ -59,7 +63,6 @@ def require(
             rule=first.rule,
             advice=f"The rule is {first.rule}; docs/reference/payloads.md has the keys.",
         )
-    return found
 
 
 @dataclass(frozen=True, slots=True)

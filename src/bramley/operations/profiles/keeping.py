@@ -19,7 +19,7 @@ from bramley.operations.installation import Installation as Here
 from bramley.pki.keystore import Place
 from bramley.profiles import documents, validate, variables
 from bramley.profiles.documents import Document, DocumentKind
-from bramley.profiles.rules import Finding
+from bramley.profiles.rules import Finding, signer
 from bramley.storage.protocols import Tx
 
 FAN_OUT: Final = "profile-changed"
@@ -54,7 +54,7 @@ async def put(here: Here, data: bytes, *, name: str | None = None, encrypt: bool
     now = here.clock.now()
     # elsewhere: a profile may hold archives whose passwords are made costly to try
     document = await asyncio.to_thread(documents.read, data)
-    identifier, findings = _identifier(document), await asyncio.to_thread(_check, document)
+    identifier, findings = _identifier(document), await asyncio.to_thread(_check, document, now)
     handling, scope = _handling(document, encrypt=encrypt), _scope(document)
     sha256 = hashlib.sha256(document.raw).hexdigest()
 
@@ -200,15 +200,17 @@ def _identifier(document: Document) -> str:
     return identifier
 
 
-def _check(document: Document) -> tuple[Finding, ...]:
-    """What deserves a look. Payloads that are encrypted cannot be looked into, and what is signed is not ours to judge."""
-    if document.content is None:
-        return ()
-    payloads = document.content.get("PayloadContent")
+def _check(document: Document, now: datetime) -> tuple[Finding, ...]:
+    """What deserves a look. Payloads that are encrypted cannot be looked into."""
+    content = document.content or {}
+    payloads = content.get("PayloadContent")
     kinds = [each.get("PayloadType") for each in payloads if isinstance(each, dict)] if isinstance(payloads, list) else []
     if "com.apple.mdm" in kinds:
         raise Invalid(
             "The profile has an MDM payload: a device that has one already refuses a second.",
             advice="Enrollment profiles come from `bramley enroll link`.",
         )
-    return validate.require(document.content) if document.kind is DocumentKind.PLAIN else validate.check(document.content)
+    as_it_is = document.kind is not DocumentKind.PLAIN
+    found = (*signer.out_of_force(document.signer, now), *validate.check(content, as_it_is=as_it_is))
+    validate.refuse(found)
+    return found

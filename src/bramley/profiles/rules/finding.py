@@ -21,6 +21,7 @@ class Rule(StrEnum):
 
     IS_A_PROFILE = "is-a-profile"
     SIGNATURE_HOLDS = "signature-holds"
+    SIGNER_IN_FORCE = "signer-in-force"
     HAS_PAYLOADS = "has-payloads"
     ENCRYPTED_IS_CMS = "encrypted-is-CMS"
     ONE_MDM_PAYLOAD = "one-MDM-payload"
