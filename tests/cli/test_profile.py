@@ -65,6 +65,8 @@ def test_kept_assigned_shown_and_forgotten(profile: Run, run: Run, data: Path, s
     kept = profile("add", "wifi.mobileconfig", "--encrypt")
     assert (kept.code, kept.out) == (0, f"{WIFI}: kept, revision 1; encrypted and signed\n")
     assert "the same" in profile("add", "wifi.mobileconfig", "--encrypt").out
+    assert profile("add", "wifi.mobileconfig", "--no-encrypt", "--dry-run", "--json").json["handling"] == "sign"
+    assert profile("add", "wifi.mobileconfig", "--name", "Guests").out == f"{WIFI}: kept, revision 2; encrypted and signed\n"
     assert run("device", "tag", UDID, "--add", "staff", "--data", data).out == f"{UDID}: staff\n"
     assert "2 new of 2" in profile("assign", WIFI, "--device", UDID, "--tag", "staff").out
     shown = profile("show", WIFI, "--json").json

@@ -13,6 +13,7 @@ from cryptography import x509
 from bramley.errors import BadInput
 from bramley.model.enrollments import EnrollmentID
 from bramley.model.profiles import Handling, TargetKind
+from bramley.operations.errors import Invalid
 from bramley.operations.live import Live
 from bramley.operations.profiles import assigning, keeping, signing, verdict
 from bramley.operations.profiles.assigning import Target
@@ -89,6 +90,37 @@ async def test_kept_replaced_and_the_same_again(live: Live) -> None:
     assert (await keeping.put(here, written(PayloadOrganization="Orchard"), encrypt=True, actor="test")).profile.name == "Guests"
     assert await keeping.content(here, "example.wifi") == written(PayloadOrganization="Orchard")
     assert b"Orchard" not in second.profile.content
+
+
+async def test_what_was_to_be_encrypted_stays_so_until_the_contrary_is_said(live: Live) -> None:
+    here = live.installation
+
+    async def keep(**changes: Any) -> Handling:
+        encrypt = changes.pop("encrypt", None)
+        return (await keeping.put(here, written(**changes), encrypt=encrypt, actor="test")).profile.handling
+
+    assert await keep() is Handling.SIGN
+    assert await keep(encrypt=True) is Handling.ENCRYPT
+    assert await keep(PayloadOrganization="Orchard") is Handling.ENCRYPT
+    assert (await keeping.put(here, written(), name="Guests", actor="test")).profile.handling is Handling.ENCRYPT
+    assert await keep(encrypt=False) is Handling.SIGN
+    assert await keep(PayloadOrganization="Orchard") is Handling.SIGN
+
+
+async def test_what_comes_signed_does_not_take_the_place_of_what_is_encrypted_unasked(live: Live, stranger: Authority) -> None:
+    here, ca = live.installation, live.current().authorities.identity.authority.certificate
+    signed = sign(written(), certificate=stranger.certificate, key=stranger.key, now=NOW)
+    first = await keeping.put(here, written(), encrypt=True, actor="test")
+    with pytest.raises(Invalid, match="in clear"):
+        await keeping.put(here, signed, actor="test")
+    assert (await keeping.show(here, "example.wifi")).profile == first.profile
+    sealed = await keeping.put(here, encrypt(PROFILE, ca), actor="test")
+    assert sealed.profile.handling is Handling.AS_IS
+    with pytest.raises(Invalid, match="in clear"):
+        await keeping.put(here, signed, actor="test")
+    assert (await keeping.put(here, written(), actor="test")).profile.handling is Handling.ENCRYPT
+    assert (await keeping.put(here, signed, encrypt=False, actor="test")).profile.handling is Handling.AS_IS
+    assert (await keeping.put(here, written(), actor="test")).profile.handling is Handling.SIGN
 
 
 @pytest.mark.parametrize(

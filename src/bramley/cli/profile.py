@@ -40,7 +40,13 @@ def add(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The .mobileconfig: plain, signed or encrypted.")],
     name: Annotated[str | None, typer.Option(help="What to call it; by default its PayloadDisplayName.")] = None,
-    encrypt: Annotated[bool, typer.Option("--encrypt", help="Encrypt it to each device before it is signed.")] = False,
+    encrypt: Annotated[
+        bool | None,
+        typer.Option(
+            "--encrypt/--no-encrypt",
+            help="Encrypt it to each device before it is signed, or do not; by default as the one before it, else not.",
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Keep a profile, in the place of the one with its identifier; devices that have the former get the new one.
