@@ -213,8 +213,9 @@ def _queue(
 def listed(tx: Tx, key: EnrollmentKey, identifiers: Sequence[str], *, at: datetime, now: datetime) -> int:
     """Compares what a device listed (ProfileList) at a moment with what is known to be on it; how many it has lost.
 
-    What was to be removed and is not listed is gone; what was installed and is not listed is missing, and sent again. Of what
-    has changed since, the list says nothing: a device that answers several commands at once lists what it had before.
+    What was to be removed and is not listed is gone; what was installed and is not listed is missing, and sent again, as is all
+    that it shall have and was never sent. Of what has changed since, the list says nothing: a device that answers several
+    commands at once lists what it had before.
     """
     there, lost = set(identifiers), 0
     for each in tx.profiles.on_device(key):
@@ -228,6 +229,5 @@ def listed(tx: Tx, key: EnrollmentKey, identifiers: Sequence[str], *, at: dateti
         elif each.state is InstallState.INSTALLED:
             tx.profiles.put(replace(each, state=InstallState.MISSING, changed_at=now))
             lost += 1
-    if lost:
-        leave_delivery(tx, key, now)
+    leave_delivery(tx, key, now)
     return lost
