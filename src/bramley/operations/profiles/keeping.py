@@ -13,6 +13,7 @@ from bramley.model import ids
 from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job
 from bramley.model.profiles import Assignment, Handling, Installation, InstallState, ProfileID, Scope, StoredProfile
+from bramley.operations import former_profiles
 from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation as Here
@@ -48,9 +49,9 @@ async def put(here: Here, data: bytes, *, name: str | None = None, encrypt: bool
     """Keeps a profile, in the place of the one of its identifier; devices that have the former get the new one.
 
     A signed or encrypted one is kept, and goes out, as it is. Without a word on `encrypt` what was encrypted stays so. Raises
-    BadProfile for what is no profile or breaks a rule, and Invalid where a rule is ours: an MDM payload, an identifier that this
-    server uses itself or cannot read, `encrypt` for what goes out as it is, and, unless `encrypt` is False, one that would go out
-    in clear in the place of one that did not.
+    BadProfile for what is no profile or breaks a rule, and Invalid where a rule is ours: an MDM payload; an identifier that this
+    server or a former MDM's enrollment profile has, or that cannot be read; `encrypt` for what goes out as it is; and, unless
+    `encrypt` is False, what would go out in clear in the place of what did not.
     """
     now = here.clock.now()
     # elsewhere: a profile may hold archives whose passwords are made costly to try
@@ -60,6 +61,12 @@ async def put(here: Here, data: bytes, *, name: str | None = None, encrypt: bool
     sha256 = hashlib.sha256(document.raw).hexdigest()
 
     def act(tx: Tx) -> Kept:
+        if identifier in former_profiles.identifiers(tx, here.sealer):
+            raise Invalid(
+                f"Devices of a former MDM are managed by a profile of the identifier {identifier}: this one would take its "
+                "place, and so end their management.",
+                advice="Give the profile another PayloadIdentifier.",
+            )
         known = tx.profiles.by_identifier(identifier)
         encrypted = encrypt is None and known is not None and _is_encrypted(here, known)
         handling = _handling(document, encrypt=encrypt, encrypted=encrypted)
