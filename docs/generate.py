@@ -184,7 +184,11 @@ def _argument(parameter: Any) -> str:
 
 def _option(parameter: Any) -> str:
     flag: str = parameter.opts[0]
-    return flag if parameter.is_flag else f"{flag} {parameter.metavar or _metavar(parameter)}"
+    return (
+        " / ".join((flag, *parameter.secondary_opts))
+        if parameter.is_flag
+        else f"{flag} {parameter.metavar or _metavar(parameter)}"
+    )
 
 
 def _metavar(parameter: Any) -> str:

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import plistlib
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bramley.clock import SystemClock
+from bramley.model.enrollments import EnrollmentKey
+from bramley.model.profiles import Installation, InstallState
+from bramley.operations.installation import open_installation
 from bramley.pki import certificates, keys, names
 from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import self_signed
 from bramley.profiles.sign import sign
+from bramley.settings import Settings
+from bramley.storage.protocols import Tx
 from tests.cli.kit import UDID, Run
+from tests.operations.signer_kit import PKI
 
 WIFI = "example.wifi"
 
@@ -63,8 +71,13 @@ def test_kept_assigned_shown_and_forgotten(profile: Run, run: Run, data: Path, s
     kept = profile("add", "wifi.mobileconfig", "--encrypt")
     assert (kept.code, kept.out) == (0, f"{WIFI}: kept, revision 1; encrypted and signed\n")
     assert "the same" in profile("add", "wifi.mobileconfig", "--encrypt").out
+    assert profile("add", "wifi.mobileconfig", "--no-encrypt", "--dry-run", "--json").json["handling"] == "sign"
+    assert profile("add", "wifi.mobileconfig", "--name", "Guests").out == f"{WIFI}: kept, revision 2; encrypted and signed\n"
     assert run("device", "tag", UDID, "--add", "staff", "--data", data).out == f"{UDID}: staff\n"
-    assert "2 new of 2" in profile("assign", WIFI, "--device", UDID, "--tag", "staff").out
+    both = ("--device", UDID, "--tag", "staff")
+    would = profile("assign", WIFI, *both, "--dry-run", "--json").json
+    assert would == {"dry_run": True, "profile": WIFI, "changed": 2, "targets": 2}
+    assert "2 new of 2" in profile("assign", WIFI, *both).out
     shown = profile("show", WIFI, "--json").json
     assert [each["kind"] for each in shown["assigned_to"]] == ["device", "tag"]
     assert (shown["handling"], shown["devices"]) == ("encrypt", [])
@@ -72,16 +85,37 @@ def test_kept_assigned_shown_and_forgotten(profile: Run, run: Run, data: Path, s
     (row,) = profile("list", "--json").json
     assert row["devices_by_state"]["installed"] == 0
     checked = profile("check", UDID, "--json").json
-    assert [(each["profile"], each["state"]) for each in checked["profiles"]] == [(WIFI, None)]
+    assert [(each["profile"], each["state"], each["since"]) for each in checked["profiles"]] == [(WIFI, None, None)]
     refused = profile("remove", WIFI, "--yes")
     assert (refused.code, "unassign" in refused.err) == (2, True)
-    assert profile("unassign", WIFI, "--device", UDID, "--tag", "staff").code == 0
+    assert profile("unassign", WIFI, *both, "--json").json["changed"] == 2
     assert profile("export", WIFI, "-o", "out.mobileconfig").code == 0
     assert Path("out.mobileconfig").read_bytes() == written()
     assert Path("out.mobileconfig").stat().st_mode & 0o777 == 0o600
     assert profile("remove", WIFI).code == 2  # nobody to ask
     assert profile("remove", WIFI, "--yes").code == 0
     assert profile("list", "--json").json == []
+
+
+def test_how_it_stands_is_shown_since_when_and_for_how_many(profile: Run, data: Path) -> None:
+    profile("add", "wifi.mobileconfig")
+    now = SystemClock().now()
+
+    async def install() -> None:
+        here = await open_installation(Settings(data=data), SystemClock(), {})
+
+        def act(tx: Tx) -> None:
+            (kept,) = tx.profiles.listing()
+            tx.profiles.put(Installation(EnrollmentKey("0123456789abcdef"), kept.id, 1, InstallState.INSTALLED, now))
+
+        await here.store.run(act)
+        await here.store.close()
+
+    asyncio.run(install())
+    (on,) = profile("show", WIFI, "--json").json["devices"]
+    assert (on["device"], on["state"], datetime.fromisoformat(on["since"])) == (UDID, "installed", now)
+    assert "first 1; --limit" in profile("show", WIFI, "--limit", "1").err
+    assert profile("show", WIFI).err == ""
 
 
 def test_no_secret_of_it_is_shown(profile: Run) -> None:
@@ -164,6 +198,12 @@ def test_built_and_validated(profile: Run, desk: Path) -> None:
     assert bad.code == 1
     assert {(each["severity"], each["rule"]) for each in bad.json["findings"]} == {("error", "type"), ("warning", "known-key")}
     assert profile("validate", "bad.mobileconfig", "--for", "BeOS").code == 2
+    now = SystemClock().now()
+    gone, then = PKI.at(now).signer(days=(-10, -5)), now - timedelta(days=7)
+    (desk / "gone.mobileconfig").write_bytes(sign(written(), certificate=gone.certificate, key=gone.key, now=then))
+    stale = profile("validate", "gone.mobileconfig", "--json")
+    assert [(each["severity"], each["rule"]) for each in stale.json["findings"]] == [("error", "signer-in-force")]
+    assert (stale.code, profile("add", "gone.mobileconfig").code) == (1, 2)
     (desk / "bad.yaml").write_text("identifier: example.guests\nname: [\n")
     assert profile("build", "bad.yaml", "-o", "out").code == 2
     assert not (desk / "out").exists()

@@ -53,6 +53,9 @@ async def test_a_note_holds_its_last_text(store: Store) -> None:
     await store.run(lambda tx: tx.notes.set("topic", "first"))
     await store.run(lambda tx: tx.notes.set("topic", "second"))
     assert await store.read(lambda tx: tx.notes.get("topic")) == "second"
+    for name in ("topic:b", "topic:A", "Topic:c", "topic_d"):
+        await store.run(lambda tx, name=name: tx.notes.set(name, "x"))  # type: ignore[misc]
+    assert await store.read(lambda tx: tx.notes.names("topic:")) == ["topic:A", "topic:b"]
     await store.run(lambda tx: tx.notes.delete("topic"))
     await store.run(lambda tx: tx.notes.delete("topic"))
     assert await store.read(lambda tx: tx.notes.get("topic")) is None

@@ -5,16 +5,18 @@ from __future__ import annotations
 import plistlib
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 import pytest
 
 from bramley.jobs.profiles import Profiles
+from bramley.mdm.token_update import DELIVER_PROFILES
 from bramley.model.commands import Command, CommandState
 from bramley.model.enrollments import EnrollmentKey, EnrollmentState
 from bramley.model.jobs import DONE, Job
 from bramley.model.profiles import InstallState, TargetKind
+from bramley.operations import quarantine, suspension
 from bramley.operations.live import Live
 from bramley.operations.profiles import assigning, delivery, keeping
 from bramley.operations.profiles.assigning import Target
@@ -62,6 +64,15 @@ async def waiting(live: Live, key: EnrollmentKey, request_type: str) -> list[Com
 
 async def due(live: Live) -> list[datetime]:
     return [job.run_at for job in await read(live, lambda tx: tx.jobs.of_kind(CHECK_PROFILES)) if job.state == "ready"]
+
+
+async def deliver(live: Live) -> None:
+    """The deliveries that are left are done, as the runner does them."""
+    here = live.installation
+    later = here.clock.now() + timedelta(seconds=1)
+    jobs = await here.store.run(lambda tx: tx.jobs.claim("test", later, timedelta(minutes=1), 100))
+    await Profiles(live).deliver([job for job in jobs if job.kind == DELIVER_PROFILES])
+    await here.store.run(lambda tx: [tx.jobs.finish(job.id, "test") for job in jobs if job.id is not None])
 
 
 async def check(live: Live, key: EnrollmentKey, clock: SetClock) -> None:
@@ -120,3 +131,36 @@ async def test_no_more_once_it_has_no_profile(live: Live, device: EnrollmentKey,
     await check(live, device, clock)
     assert await waiting(live, device, "ProfileList") == []
     assert await due(live) == []
+
+
+async def test_what_changed_in_quarantine_is_delivered_after_it(live: Live, device: EnrollmentKey) -> None:
+    await quarantine.quarantine(live.installation, UDID, reason="lost", actor="test")
+    await keeping.put(live.installation, written(PayloadOrganization="Orchard"), actor="test")
+    await deliver(live)
+    await delivery.deliver(live, device, actor="test")
+    assert await waiting(live, device, "InstallProfile") == []
+    await quarantine.release(live.installation, UDID, reason="found", actor="test")
+    await deliver(live)
+    assert len(await waiting(live, device, "InstallProfile")) == 1
+
+
+async def test_what_could_not_be_encrypted_to_a_suspended_identity_is_delivered_once_it_is_resumed(
+    live: Live, device: EnrollmentKey
+) -> None:
+    await suspension.suspend(live.installation, UDID, reason="odd", actor="test")
+    await keeping.put(live.installation, written(), encrypt=True, actor="test")
+    await delivery.deliver(live, device, actor="test")
+    (on,) = await read(live, lambda tx: tx.profiles.on_device(device))
+    assert on.state is InstallState.FAILED
+    await suspension.resume(live.installation, UDID, reason="explained", actor="test")
+    await deliver(live)
+    assert len(await waiting(live, device, "InstallProfile")) == 1
+
+
+async def test_a_list_brings_what_was_never_sent(live: Live, device: EnrollmentKey) -> None:
+    now = live.installation.clock.now()
+    (on,) = await read(live, lambda tx: tx.profiles.on_device(device))
+    await live.installation.store.run(lambda tx: tx.profiles.forget(device, on.profile_id))
+    assert await live.installation.store.run(lambda tx: delivery.listed(tx, device, [], at=now, now=now)) == 0
+    await deliver(live)
+    assert len(await waiting(live, device, "InstallProfile")) == 1

@@ -13,6 +13,7 @@ from cryptography import x509
 from bramley.errors import BadInput
 from bramley.model.enrollments import EnrollmentID
 from bramley.model.profiles import Handling, TargetKind
+from bramley.operations.errors import Invalid
 from bramley.operations.live import Live
 from bramley.operations.profiles import assigning, keeping, signing, verdict
 from bramley.operations.profiles.assigning import Target
@@ -24,8 +25,11 @@ from bramley.pki.ca.authority import Authority, issue, self_signed
 from bramley.profiles import documents
 from bramley.profiles.encrypt import ContentCipher, encrypt
 from bramley.profiles.errors import BadProfile, CannotSign, NoRecipient, UnknownVariable
+from bramley.profiles.rules import Rule
 from bramley.profiles.sign import sign
 from tests.conftest import NOW
+
+from .signer_kit import PKI
 
 PAYLOAD = {
     "PayloadType": "com.apple.wifi.managed",
@@ -88,6 +92,37 @@ async def test_kept_replaced_and_the_same_again(live: Live) -> None:
     assert b"Orchard" not in second.profile.content
 
 
+async def test_what_was_to_be_encrypted_stays_so_until_the_contrary_is_said(live: Live) -> None:
+    here = live.installation
+
+    async def keep(**changes: Any) -> Handling:
+        encrypt = changes.pop("encrypt", None)
+        return (await keeping.put(here, written(**changes), encrypt=encrypt, actor="test")).profile.handling
+
+    assert await keep() is Handling.SIGN
+    assert await keep(encrypt=True) is Handling.ENCRYPT
+    assert await keep(PayloadOrganization="Orchard") is Handling.ENCRYPT
+    assert (await keeping.put(here, written(), name="Guests", actor="test")).profile.handling is Handling.ENCRYPT
+    assert await keep(encrypt=False) is Handling.SIGN
+    assert await keep(PayloadOrganization="Orchard") is Handling.SIGN
+
+
+async def test_what_comes_signed_does_not_take_the_place_of_what_is_encrypted_unasked(live: Live, stranger: Authority) -> None:
+    here, ca = live.installation, live.current().authorities.identity.authority.certificate
+    signed = sign(written(), certificate=stranger.certificate, key=stranger.key, now=NOW)
+    first = await keeping.put(here, written(), encrypt=True, actor="test")
+    with pytest.raises(Invalid, match="in clear"):
+        await keeping.put(here, signed, actor="test")
+    assert (await keeping.show(here, "example.wifi")).profile == first.profile
+    sealed = await keeping.put(here, encrypt(PROFILE, ca), actor="test")
+    assert sealed.profile.handling is Handling.AS_IS
+    with pytest.raises(Invalid, match="in clear"):
+        await keeping.put(here, signed, actor="test")
+    assert (await keeping.put(here, written(), actor="test")).profile.handling is Handling.ENCRYPT
+    assert (await keeping.put(here, signed, encrypt=False, actor="test")).profile.handling is Handling.AS_IS
+    assert (await keeping.put(here, written(), actor="test")).profile.handling is Handling.SIGN
+
+
 @pytest.mark.parametrize(
     ("data", "kind", "words"),
     [
@@ -133,6 +168,27 @@ async def test_a_signature_lets_nothing_pass_that_is_refused_in_clear(
     with pytest.raises(BadInput, match=words):
         await keeping.put(live.installation, signed, actor="test")
     assert await keeping.listing(live.installation) == []
+
+
+@pytest.mark.parametrize(("days", "words"), [((-10, -5), "ended on"), ((5, 10), "begins on")])
+async def test_a_signer_out_of_force_is_refused(live: Live, days: tuple[int, int], words: str) -> None:
+    signer = PKI.at(NOW).signer(days=days)
+    signed = sign(written(), certificate=signer.certificate, key=signer.key, now=NOW + timedelta(days=days[0] + 1))
+    with pytest.raises(BadProfile, match=f"Cider Signer {words}") as refused:
+        await keeping.put(live.installation, signed, actor="test")
+    assert (refused.value.key, refused.value.rule) == ("", Rule.SIGNER_IN_FORCE)
+    assert await keeping.listing(live.installation) == []
+
+
+async def test_a_reference_to_nothing_is_refused_in_a_signed_one_too(live: Live, stranger: Authority) -> None:
+    for data in (with_payload(PayloadCertificateUUID=OTHER_UUID), with_payload(SSID_STR=7)):
+        with pytest.raises(BadProfile):
+            await keeping.put(
+                live.installation, sign(data, certificate=stranger.certificate, key=stranger.key, now=NOW), actor="t"
+            )
+    braces = sign(with_payload(SSID_STR="{{ cider"), certificate=stranger.certificate, key=stranger.key, now=NOW)
+    kept = await keeping.put(live.installation, braces, actor="test")
+    assert (kept.profile.handling, kept.findings) == (Handling.AS_IS, ())
 
 
 async def test_what_is_encrypted_as_a_whole_has_no_identifier(live: Live) -> None:

@@ -12,10 +12,13 @@ import pytest
 
 from bramley.mdm.commands import InstallProfile, Raw
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
+from bramley.model.profiles import InstallState, TargetKind
 from bramley.operations import device_commands, enrollment_profiles, former_profiles, outside_identities, replacements
 from bramley.operations.enrollment_profiles import ByChallenge, Recipient
-from bramley.operations.errors import Conflict, NotFound, NotReady
+from bramley.operations.errors import Conflict, Invalid, NotFound, NotReady
 from bramley.operations.live import Live
+from bramley.operations.profiles import assigning, delivery, keeping
+from bramley.operations.profiles.assigning import Target
 from bramley.pki import cms, keys, names
 from bramley.pki.ca.authority import issue
 from bramley.pki.ca.profiles import DEVICE_IDENTITY
@@ -289,6 +292,42 @@ async def test_only_install_profile_brings_profiles(desk: Desk) -> None:
     payload = plistlib.dumps(changed(desk.profile, MOVED))
     request = Raw("OfTomorrow", {"RequestType": "OfTomorrow", "Payload": payload})
     await device_commands.send(desk.live.installation, "udid", request, actor="test")
+
+
+async def test_no_kept_profile_takes_the_place_of_a_former_mdms_or_removes_it(former_desk: Desk, live: Live) -> None:
+    here, key = live.installation, former_desk.device.key
+    data = plistlib.dumps(
+        {**_wifi(SSID_STR="Orchard", EncryptionType="None"), "PayloadIdentifier": former_desk.profile["PayloadIdentifier"]}
+    )
+    with pytest.raises(Invalid, match=r"old\.TOP"):
+        await keeping.put(here, data, actor="test")
+
+    # one that was kept before the devices of the former MDM came
+    (name,) = await here.store.read(lambda tx: tx.notes.names("former-profile:"))
+    note = await here.store.read(lambda tx: tx.notes.get(name))
+    assert note is not None
+    await here.store.run(lambda tx: tx.notes.delete(name))
+    await keeping.put(here, data, actor="test")
+    await here.store.run(lambda tx: tx.notes.set(name, note))
+    targets = [Target(TargetKind.DEVICE, "udid")]
+    await assigning.assign(here, "old.TOP", targets, actor="test")
+    assert await delivery.deliver(live, key, actor="test") == 0
+    (on,) = await here.store.read(lambda tx: tx.profiles.on_device(key))
+    assert (on.state, "managed by a profile of that identifier" in on.problem) == (InstallState.FAILED, True)
+    await assigning.unassign(here, "old.TOP", targets, actor="test")
+    assert await delivery.deliver(live, key, actor="test") == 0
+    assert await here.store.read(lambda tx: (tx.profiles.on_device(key), tx.commands.count_pending())) == ([], 0)
+
+
+async def test_other_kept_profiles_go_to_a_device_of_a_former_mdm(former_desk: Desk, live: Live) -> None:
+    here, key = live.installation, former_desk.device.key
+    wifi = _wifi(SSID_STR="Orchard", EncryptionType="None")
+    await keeping.put(here, plistlib.dumps(wifi), actor="test")
+    await assigning.assign(here, "x", [Target(TargetKind.DEVICE, "udid")], actor="test")
+    assert await delivery.deliver(live, key, actor="test") == 1
+    await former_desk.change(invariants=former_profiles.UNKNOWN)
+    await assigning.unassign(here, "x", [Target(TargetKind.DEVICE, "udid")], actor="test")
+    assert await delivery.deliver(live, key, actor="test") == 1
 
 
 @pytest.mark.parametrize("changes", [{"topic": "other"}, {"invariants": "former:1"}, {"key": EnrollmentKey("another")}])

@@ -102,6 +102,7 @@ E, W = "error", "warning"
         ("security.acme", acme(KeySize=2048, HardwareBound=False), (E, Rule.KEY_SIZE, "KeySize")),
         ("security.acme", acme(KeyType="RSA", KeySize=1024, HardwareBound=False), (W, Rule.KEY_SIZE, "KeySize")),
         ("security.acme", acme(KeyType="RSA", KeySize=2049, HardwareBound=False), (E, Rule.KEY_SIZE, "KeySize")),
+        ("security.acme", acme(KeyType="{{ device.model }}"), None),
         ("security.acme", acme(HardwareBound=False, Attest=True), (E, Rule.HARDWARE_BOUND, "Attest")),
         ("security.acme", acme(DirectoryURL="http://x"), (E, Rule.HTTPS, "DirectoryURL")),
         ("mdm", mdm(AccessRights=8191), None),
@@ -146,6 +147,8 @@ E, W = "error", "warning"
             (E, Rule.REFERENCE_EXISTS, "EAPClientConfiguration.PayloadCertificateAnchorUUID[0]"),
         ),
         ("vpn.managed", vpn(), None),
+        ("vpn.managed", {**vpn(), "VPNType": "{{ device.model }}"}, None),
+        ("vpn.managed", vpn(TLSMinimumVersion="{{ device.model }}"), None),
         ("vpn.managed", {**vpn(), "VPNType": "L2TP"}, (E, Rule.NEEDS, "PPP")),
         ("vpn.managed", vpn(AuthenticationMethod="SharedSecret"), (E, Rule.NEEDS, "IKEv2.SharedSecret")),
         ("vpn.managed", vpn(PayloadCertificateUUID=NOBODY), (E, Rule.REFERENCE_EXISTS, "IKEv2.PayloadCertificateUUID")),
@@ -263,6 +266,19 @@ def test_what_the_table_lacks_is_told_and_its_references_are_looked_at() -> None
     assert findings("com.apple.dock", {"autohide": True}) == [("note", Rule.KNOWN_TYPE, "PayloadContent[1]")]
     named = findings("com.apple.eas.account", {"PayloadCertificateUUID": NOBODY, "SMIMESigningCertificateUUID": A})
     assert named[1:] == [(E, Rule.REFERENCE_EXISTS, "PayloadCertificateUUID")]
+    deep = {
+        "EAPClientConfiguration": {"PayloadCertificateAnchorUUID": [A, NOBODY]},
+        "Relays": [{"PayloadCertificateUUID": NOBODY}],
+        "EncryptCertPayloadUUID": NOBODY,
+        "VPNUUID": NOBODY,
+        "PayloadCertificateUUIDUserOverrideable": True,
+    }
+    assert findings("com.apple.relay.managed", deep)[1:] == [
+        (E, Rule.REFERENCE_EXISTS, "EAPClientConfiguration.PayloadCertificateAnchorUUID[1]"),
+        (E, Rule.REFERENCE_EXISTS, "Relays[0].PayloadCertificateUUID"),
+        (E, Rule.REFERENCE_EXISTS, "EncryptCertPayloadUUID"),
+    ]
+    assert findings("com.apple.ManagedClient.preferences", {"PayloadContent": {"example": deep}})[1:] == []
     [note, missing] = check(profile({"PayloadType": "com.apple.dock", "PayloadVersion": 1, "PayloadUUID": A}))[::-1]
     assert (note.rule, missing.rule, missing.path) == (Rule.KNOWN_TYPE, Rule.REQUIRED, "PayloadContent[0].PayloadIdentifier")
 
@@ -318,6 +334,57 @@ def test_a_system_that_is_none_is_refused(text: str) -> None:
 def test_variables_stand_for_any_text_and_unknown_ones_are_errors() -> None:
     assert findings("com.apple.wifi.managed", wifi(SSID_STR="{{ organization }}", EncryptionType="{{ device.model }}")) == []
     assert findings("com.apple.wifi.managed", wifi(SSID_STR="{{ device.shoe }}")) == [(E, Rule.KNOWN_VARIABLE, "SSID_STR")]
+
+
+@pytest.mark.parametrize("key", ["PayloadIdentifier", "PayloadUUID", "PayloadScope"])
+def test_what_names_a_profile_is_the_same_on_every_device(key: str) -> None:
+    content = profile(payload("com.apple.security.scep", A, **scep()), **{key: "{{ device.serial }}"})
+    assert [(each.severity, each.rule, each.path) for each in check(content)] == [(E, Rule.NO_VARIABLE, key)]
+    assert [each.rule for each in check(content, as_it_is=True)] == ([Rule.ALLOWED_VALUE] if key == "PayloadScope" else [])
+
+
+@pytest.mark.parametrize("key", ["PayloadIdentifier", "PayloadUUID", "PayloadType"])
+@pytest.mark.parametrize("kind", ["com.apple.security.scep", "com.apple.dock"])
+def test_what_names_a_payload_is_the_same_on_every_device(kind: str, key: str) -> None:
+    found = check(profile({**payload(kind, A, **scep()), key: "{{ device.serial }}"}))
+    assert (E, Rule.NO_VARIABLE, f"PayloadContent[0].{key}") in [(each.severity, each.rule, each.path) for each in found]
+
+
+@pytest.mark.parametrize(
+    ("kind", "keys", "path"),
+    [
+        ("wifi.managed", wifi(PayloadCertificateUUID="{{ device.udid }}"), "PayloadCertificateUUID"),
+        (
+            "wifi.managed",
+            wifi(EAPClientConfiguration=eap(PayloadCertificateAnchorUUID=["{{ device.udid }}"])),
+            "EAPClientConfiguration.PayloadCertificateAnchorUUID[0]",
+        ),
+        ("eas.account", {"PayloadCertificateUUID": "{{ device.udid }}"}, "PayloadCertificateUUID"),
+    ],
+)
+def test_a_reference_is_the_same_on_every_device(kind: str, keys: dict[str, Any], path: str) -> None:
+    found = [each for each in findings(f"com.apple.{kind}", keys) if each[0] == E]
+    assert found == [(E, Rule.NO_VARIABLE, path)]
+
+
+def test_braces_are_text_in_what_goes_out_as_it_is() -> None:
+    content = profile(payload("com.apple.wifi.managed", B, SSID_STR="{{ device.shoe", EncryptionType="None"))
+    assert [each.rule for each in check(content)] == [Rule.KNOWN_VARIABLE]
+    assert check(content, as_it_is=True) == ()
+
+
+def test_a_payload_has_a_name() -> None:
+    for key in ("PayloadIdentifier", "PayloadUUID"):
+        for kind in ("com.apple.security.scep", "com.apple.dock"):
+            found = check(profile({**payload(kind, A, **scep()), key: ""}))
+            assert (E, Rule.FORM, f"PayloadContent[0].{key}") in [(each.severity, each.rule, each.path) for each in found]
+
+
+def test_looking_for_what_may_be_meant_has_an_end() -> None:
+    many = {f"SSID_ST{at}": True for at in range(1000)}
+    found = check(profile(payload("com.apple.wifi.managed", B, SSID_STR="x", EncryptionType="None", **many)))
+    assert len(found) == len(many)
+    assert sum("SSID_STR is one" in each.words for each in found) == 100
 
 
 def test_the_first_error_is_raised_and_the_others_counted() -> None:

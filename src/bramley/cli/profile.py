@@ -15,6 +15,7 @@ from bramley.cli.session import ACTOR, Session
 from bramley.cli.verbs import DryRunOption, Verb, YesOption, noun
 from bramley.errors import BadInput
 from bramley.model.commands import Command
+from bramley.model.profiles import Installation as Standing
 from bramley.model.profiles import InstallState, StoredProfile, TargetKind
 from bramley.operations.installation import Installation
 from bramley.operations.profiles import assigning, keeping
@@ -40,7 +41,13 @@ def add(
     ctx: typer.Context,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The .mobileconfig: plain, signed or encrypted.")],
     name: Annotated[str | None, typer.Option(help="What to call it; by default its PayloadDisplayName.")] = None,
-    encrypt: Annotated[bool, typer.Option("--encrypt", help="Encrypt it to each device before it is signed.")] = False,
+    encrypt: Annotated[
+        bool | None,
+        typer.Option(
+            "--encrypt/--no-encrypt",
+            help="Encrypt it to each device before it is signed, or do not; by default as the one before it, else not.",
+        ),
+    ] = None,
     dry_run: DryRunOption = False,
 ) -> None:
     """Keep a profile, in the place of the one with its identifier; devices that have the former get the new one.
@@ -91,13 +98,17 @@ def list_(ctx: typer.Context) -> None:
 
 
 @app.command("show", cls=Verb)
-def show(ctx: typer.Context, profile: ProfileArgument) -> None:
+def show(
+    ctx: typer.Context,
+    profile: ProfileArgument,
+    limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many devices.")] = 1000,
+) -> None:
     """Show one profile: who shall have it, and how it stands on each device."""
     session = Session(ctx)
     overview = session.run(lambda installation: keeping.show(installation, profile))
-    rows = session.run(lambda installation: keeping.standing(installation, profile))
+    rows = session.run(lambda installation: keeping.standing(installation, profile, limit=limit))
     if session.output.as_json:
-        devices = [{"device": name, **_installation_as_json(each.state, each.revision, each.problem)} for name, each in rows]
+        devices = [{"device": name, **_installation_as_json(each)} for name, each in rows]
         session.output.json(_as_json(overview) | {"devices": devices})
         return
     kept = overview.profile
@@ -119,6 +130,7 @@ def show(ctx: typer.Context, profile: ProfileArgument) -> None:
         [(name, each.state, each.revision, each.changed_at, each.problem) for name, each in rows],
         empty="It is on no device.",
     )
+    session.output.cut(rows, limit)
 
 
 @app.command("export", cls=Verb)
@@ -148,7 +160,10 @@ def remove(ctx: typer.Context, profile: ProfileArgument, yes: YesOption = False,
     if not dry_run:
         session.confirm(f"Forget {removed}? It is kept nowhere else here.", yes=yes)
         session.run(act)
-    _done(session, removed, "would be forgotten" if dry_run else "forgotten", dry_run)
+    if session.output.as_json:
+        session.output.json({"dry_run": dry_run, "profile": removed})
+        return
+    session.output.line(f"{removed}: {'would be forgotten (nothing was changed)' if dry_run else 'forgotten'}")
 
 
 @app.command("assign", cls=Verb)
@@ -166,7 +181,7 @@ def assign(
         return await assigning.assign(installation, profile, targets, actor=ACTOR)
 
     new = session.run(act, dry_run=dry_run)
-    _done(session, profile, f"{new} new of {len(targets)} assignment(s)", dry_run)
+    _changed(session, profile, new, targets, f"{new} new of {len(targets)} assignment(s)", dry_run)
 
 
 @app.command("unassign", cls=Verb)
@@ -184,7 +199,7 @@ def unassign(
         return await assigning.unassign(installation, profile, targets, actor=ACTOR)
 
     ended = session.run(act, dry_run=dry_run)
-    _done(session, profile, f"{ended} of {len(targets)} assignment(s) ended", dry_run)
+    _changed(session, profile, ended, targets, f"{ended} of {len(targets)} assignment(s) ended", dry_run)
 
 
 @app.command("check", cls=Verb)
@@ -198,11 +213,7 @@ def check(ctx: typer.Context, device: DeviceArgument) -> None:
     asked = session.run(ask)
     found = session.run(lambda installation: assigning.standing(installation, device))
     if session.output.as_json:
-        rows = [
-            {"profile": profile.identifier, "wanted": profile.revision}
-            | (_installation_as_json(on.state, on.revision, on.problem) if on else _installation_as_json(None, None, ""))
-            for profile, on in found
-        ]
+        rows = [{"profile": profile.identifier, "wanted": profile.revision, **_installation_as_json(on)} for profile, on in found]
         session.output.json({"command_uuid": asked.uuid, "profiles": rows})
         return
     session.output.table(
@@ -229,15 +240,17 @@ def _targets(overview: Overview) -> str:
     return ", ".join([*tags, *([f"{devices} device(s)"] if devices else [])])
 
 
-def _done(session: Session, profile: str, what: str, dry_run: bool) -> None:
+def _changed(session: Session, profile: str, changed: int, targets: Sequence[Target], what: str, dry_run: bool) -> None:
     if session.output.as_json:
-        session.output.json({"dry_run": dry_run, "profile": profile, "done": what})
+        session.output.json({"dry_run": dry_run, "profile": profile, "changed": changed, "targets": len(targets)})
         return
     session.output.line(f"{profile}: {what}{' (nothing was changed)' if dry_run else ''}")
 
 
-def _installation_as_json(state: InstallState | None, revision: int | None, problem: str) -> dict[str, object]:
-    return {"state": state, "revision": revision, "problem": problem}
+def _installation_as_json(on: Standing | None) -> dict[str, object]:
+    if on is None:
+        return {"state": None, "revision": None, "since": None, "problem": ""}
+    return {"state": on.state, "revision": on.revision, "since": on.changed_at, "problem": on.problem}
 
 
 def _as_json(overview: Overview) -> dict[str, object]:

@@ -11,13 +11,14 @@ import typer
 from bramley.cli.arguments import read_file, write_new
 from bramley.cli.session import Session
 from bramley.cli.verbs import Verb
+from bramley.clock import SystemClock
 from bramley.errors import BadInput
 from bramley.mdm import plist
 from bramley.profiles import documents, immutable, validate
 from bramley.profiles.building import build as build_profile
 from bramley.profiles.building import read_spec
-from bramley.profiles.documents import LARGEST, Document
-from bramley.profiles.rules import Finding, Severity, Target
+from bramley.profiles.documents import LARGEST, Document, DocumentKind
+from bramley.profiles.rules import Finding, Severity, Target, signer
 
 
 def register(app: typer.Typer) -> None:
@@ -64,7 +65,10 @@ def check(
     document = documents.read(read_file(file, "profile", most=LARGEST))
     targets = [Target.parse(each) for each in systems or ()]
     content = document.content
-    findings = validate.check(content, systems=targets, user_enrollment=user_enrollment) if content is not None else ()
+    findings = tuple(signer.out_of_force(document.signer, SystemClock().now()))
+    if content is not None:
+        as_it_is = document.kind is not DocumentKind.PLAIN
+        findings += validate.check(content, systems=targets, user_enrollment=user_enrollment, as_it_is=as_it_is)
     if replaces is not None:
         findings = (*findings, *_changes(documents.read(read_file(replaces, "former profile", most=LARGEST)), document))
     if session.output.as_json:

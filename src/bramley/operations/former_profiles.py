@@ -9,10 +9,11 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from typing import Final
 
+from bramley.mdm import plist
 from bramley.operations.errors import Conflict, NotReady
 from bramley.operations.installation import Installation
 from bramley.pki.keystore import Place, Sealer
-from bramley.profiles.former import FormerProfile
+from bramley.profiles.former import LARGEST, FormerProfile
 from bramley.storage.protocols import Tx
 
 UNKNOWN: Final = "former"
@@ -51,6 +52,28 @@ async def frame(installation: Installation, invariants: str) -> bytes | None:
     if sealed is None:
         raise NotReady(f"The database holds no {name}.", advice="Restore a backup that does.")
     return installation.sealer.open(b64decode(sealed), _place(name))
+
+
+async def identifier(installation: Installation, invariants: str) -> str | None:
+    """The PayloadIdentifier of what manages a device that a former MDM enrolled; None for any other, or where nobody knows."""
+    try:
+        content = await frame(installation, invariants)
+    except (Conflict, NotReady):
+        return None
+    return _identifier(content) if content is not None else None
+
+
+def identifiers(tx: Tx, sealer: Sealer) -> frozenset[str]:
+    """The PayloadIdentifiers of all that are kept."""
+    notes = ((name, tx.notes.get(name) or "") for name in tx.notes.names(_note("")))
+    return frozenset(_identifier(sealer.open(b64decode(sealed), _place(name))) for name, sealed in notes)
+
+
+def _identifier(content: bytes) -> str:
+    profile = plist.loads(content, max_bytes=LARGEST)
+    if not isinstance(profile, dict):
+        raise AssertionError("a former profile is kept as a dictionary")
+    return str(profile["PayloadIdentifier"])
 
 
 def _note(profile_id: str) -> str:

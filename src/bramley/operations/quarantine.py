@@ -15,7 +15,7 @@ from typing import Final
 
 from bramley.lifecycle import states
 from bramley.mdm.commands import Raw
-from bramley.mdm.token_update import leave_push
+from bramley.mdm.token_update import leave_delivery, leave_push
 from bramley.model.commands import Command, CommandState, CommandUUID
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.events import Event, EventKind
@@ -117,6 +117,8 @@ class Released:
 async def release(installation: Installation, device: str, *, reason: str = "", actor: str) -> Released:
     """Ends a quarantine: a lock or erase that it ordered is withdrawn, the rest of the queue is delivered, a push is left.
 
+    Profiles that were assigned, changed or taken away meanwhile follow.
+
     NotFound, or Conflict where the device is not in quarantine.
     """
     now = installation.clock.now()
@@ -133,6 +135,7 @@ async def release(installation: Installation, device: str, *, reason: str = "", 
         detail = {"reason": reason, "withdrawn": withdrawn}
         tx.events.append(Event(now, EventKind.DEVICE_RELEASED, actor, enrollment.key, detail=detail))
         leave_push(tx, enrollment.key, now)
+        leave_delivery(tx, enrollment.key, now)
         return Released(released, tx.commands.pending(enrollment.key))
 
     return await installation.store.run(act)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from bramley.lifecycle import states
-from bramley.mdm.token_update import leave_push
+from bramley.mdm.token_update import leave_delivery, leave_push
 from bramley.model.enrollments import Enrollment, EnrollmentState, Purpose
 from bramley.model.lineages import Version, VersionState
 from bramley.operations import identities, pkcs12_identities, records
@@ -45,7 +45,8 @@ async def suspend(installation: Installation, name: str, *, reason: str, actor: 
 
 
 async def resume(installation: Installation, name: str, *, reason: str = "", actor: str) -> Version:
-    """Takes a suspended identity back into force: the device's latest, or the one with a serial number. A push is left.
+    """Takes a suspended identity back into force: the device's latest, or the one with a serial number. A push is left, and what
+    could not be encrypted to it meanwhile goes out.
 
     Conflict where it is not suspended, has ended meanwhile, was overtaken by a newer one that is in force, or where its
     enrollment has ended.
@@ -61,6 +62,7 @@ async def resume(installation: Installation, name: str, *, reason: str = "", act
         _require_resumable(tx, enrollment, version, now)
         resumed = records.promote(tx, version, now=now, actor=actor, enrollment=enrollment.key, reason=reason)
         leave_push(tx, enrollment.key, now)
+        leave_delivery(tx, enrollment.key, now)
         return resumed
 
     return await installation.store.run(act)

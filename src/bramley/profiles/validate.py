@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Any, Final
 
@@ -16,33 +16,43 @@ from bramley.profiles.errors import BadProfile
 from bramley.profiles.rules import COMMON, TOP_LEVEL, TYPES, Finding, Key, Kind, PayloadType, Rule, Severity, System, Target
 from bramley.profiles.rules.finding import error, warning, within
 from bramley.profiles.rules.keys import Context, Payload
+from bramley.profiles.rules.references import named_in
 from bramley.profiles.rules.structure import faults, payloads_of
 
-_REFERENCE: Final = re.compile(r"\w*CertificateUUIDs?")
-"""How Apple calls keys that name payloads: for types that the table lacks."""
+_HINTS: Final = 100
+"""How many unknown keys of a profile are told which is like them: looking for that takes its time."""
 
 
-def check(content: Payload, *, systems: Iterable[Target] = (), user_enrollment: bool = False) -> tuple[Finding, ...]:
+def check(
+    content: Payload, *, systems: Iterable[Target] = (), user_enrollment: bool = False, as_it_is: bool = False
+) -> tuple[Finding, ...]:
     """Everything that is wrong with a profile, given as its property list, in its order.
 
     `systems` are those that it is for; without any it is judged by what all systems have in common. Strings with variables
-    are not held to a form or to a choice of values. Payloads of types that are not in the table are told, and only their
-    common keys are checked.
+    are not held to a form or to a choice of values; in one that goes out `as_it_is` braces are text like any other. Payloads of
+    types that are not in the table are told, and only their common keys are checked, and what they refer to.
     """
     found = list(faults(content))
     if any(each.path == "PayloadType" for each in found):
         return tuple(found)
     wrong = {each.path for each in found}
     context = Context(content, {p["PayloadUUID"]: p for p in payloads_of(content) if isinstance(p.get("PayloadUUID"), str)})
-    checker = _Checker(tuple(systems), user_enrollment, context)
+    checker = _Checker(tuple(systems), user_enrollment, context, as_it_is)
     found += [each for each in checker.profile() if each.path not in wrong]
-    found += [error(each.path, Rule.KNOWN_VARIABLE, each.message) for each in variables.unknown(content)]
+    if not as_it_is:
+        found += [error(each.path, Rule.KNOWN_VARIABLE, each.message) for each in variables.unknown(content)]
     return tuple(found)
 
 
 def require(content: Payload, *, systems: Iterable[Target] = (), user_enrollment: bool = False) -> tuple[Finding, ...]:
-    """As `check`, and raises BadProfile for the first error, which says how many more there are."""
+    """As `check` for a plain profile, and refuses it for an error, as `refuse` does."""
     found = check(content, systems=systems, user_enrollment=user_enrollment)
+    refuse(found)
+    return found
+
+
+def refuse(found: Iterable[Finding]) -> None:
+    """Raises BadProfile for the first error among findings, which says how many more there are; nothing where there is none."""
     errors = [each for each in found if each.severity is Severity.ERROR]
     if errors:
         first, more = errors[0], len(errors) - 1
@@ -53,7 +63,6 @@ def require(content: Payload, *, systems: Iterable[Target] = (), user_enrollment
             rule=first.rule,
             advice=f"The rule is {first.rule}; docs/reference/payloads.md has the keys.",
         )
-    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +72,8 @@ class _Checker:
     targets: tuple[Target, ...]
     user_enrollment: bool
     context: Context
+    as_it_is: bool
+    hints: Iterator[int] = field(default_factory=lambda: iter(range(_HINTS)))
 
     def profile(self) -> Iterator[Finding]:
         profile = self.context.profile
@@ -96,7 +107,8 @@ class _Checker:
         kind = payload.get("PayloadType")
         known = TYPES.get(kind) if isinstance(kind, str) else None
         if known is None:
-            yield from (each for each in self.keys(COMMON, payload, path) if each.rule is not Rule.KNOWN_KEY)
+            common = {key.name: payload[key.name] for key in COMMON if key.name in payload}
+            yield from self.keys(COMMON, common, path)
             if isinstance(kind, str):
                 yield Finding(Severity.NOTE, path, Rule.KNOWN_TYPE, f"Not checked: payloads of the type {kind[:80]!r}.")
                 yield from self.references(payload, path)
@@ -144,7 +156,7 @@ class _Checker:
                 yield from self.offered(known[name], at)
                 yield from self.value(known[name], value, at)
             else:
-                near = get_close_matches(name, known, 1)
+                near = get_close_matches(name, known, 1) if next(self.hints, None) is not None else []
                 hint = f" {near[0]} is one." if near else ""
                 yield warning(
                     at, Rule.KNOWN_KEY, f"Expected a key of {owner or path or 'a profile'}; this one is not known.{hint}"
@@ -181,8 +193,14 @@ class _Checker:
             for at, item in enumerate(value if key.items else ()):
                 assert key.items is not None
                 yield from self.value(key.items, item, f"{path}[{at}]")
-        elif not (isinstance(value, str) and variables.OPEN in value):
+        elif not self.varies(value):
             yield from self.scalar(key, value, path)
+        elif key.fixed or key.names:
+            yield _no_variable(path)
+
+    def varies(self, value: Any) -> bool:
+        """Whether the value is not known before the profile is made for a device."""
+        return not self.as_it_is and isinstance(value, str) and variables.OPEN in value
 
     def scalar(self, key: Key, value: Any, path: str) -> Iterator[Finding]:
         if key.one_of and value not in key.one_of:
@@ -206,11 +224,13 @@ class _Checker:
 
     def references(self, payload: Payload, path: str) -> Iterator[Finding]:
         """Those of a type that the table lacks, by their names."""
-        for name, value in payload.items():
-            if _REFERENCE.fullmatch(name):
-                for uuid in value if isinstance(value, list) else [value]:
-                    if isinstance(uuid, str) and variables.OPEN not in uuid:
-                        yield from self.reference(frozenset(), uuid, within(path, name))
+        for at, uuid in named_in(payload, path):
+            yield from [_no_variable(at)] if self.varies(uuid) else self.reference(frozenset(), uuid, at)
+
+
+def _no_variable(path: str) -> Finding:
+    words = "Expected a value that is the same on every device, since profiles and payloads are found by it; a variable came."
+    return error(path, Rule.NO_VARIABLE, words)
 
 
 def _where(offer: Offer, lacking: tuple[System, ...]) -> str:

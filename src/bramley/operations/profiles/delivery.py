@@ -18,7 +18,7 @@ from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
 from bramley.model.jobs import Job
 from bramley.model.lineages import Version
 from bramley.model.profiles import Handling, Installation, InstallState, ProfileID, StoredProfile
-from bramley.operations import commands
+from bramley.operations import commands, former_profiles
 from bramley.operations.identities import device_of
 from bramley.operations.identity_standing import errors_of, in_words
 from bramley.operations.installation import Installation as Here
@@ -48,6 +48,8 @@ class _Situation:
     recipient: Version | None
     awaited: str
     """What it waits for, where nothing can be encrypted to it though it has an identity; else empty."""
+    managed_by: str | None = None
+    """The PayloadIdentifier of its enrollment profile, where that is a former MDM's: nothing takes its place, or removes it."""
 
     def waits(self, step: Step) -> bool:
         """Whether a step has to wait until something can be encrypted to the device."""
@@ -76,6 +78,9 @@ async def _deliver(live: Live, key: EnrollmentKey, actor: str) -> int:
     situation = await here.store.read(lambda tx: _situation(tx, key, now))
     if situation is None or not situation.steps:
         return 0
+    invariants = situation.device.invariants
+    managed_by = await former_profiles.identifier(here, invariants)
+    situation = replace(situation, managed_by=managed_by)
     if any(situation.waits(step) for step in situation.steps):
         try:
             await recipients.have_fetched(live, situation.device.key, actor=actor)
@@ -87,6 +92,10 @@ async def _deliver(live: Live, key: EnrollmentKey, actor: str) -> int:
         current = _situation(tx, key, now)
         if current is None:
             return 0
+        if current.device.invariants != invariants:
+            leave_delivery(tx, key, now)
+            return 0
+        current = replace(current, managed_by=managed_by)
         if set(current.steps) - made.keys():
             leave_delivery(tx, key, now)
         done = [_take(tx, here, current, step, made[step], now, actor) for step in current.steps if step in made]
@@ -156,9 +165,11 @@ def _make(live: Live, situation: _Situation, step: Step, now: datetime) -> _Made
     """Everything that takes time. What cannot be made is not sent, in clear or unsigned least of all."""
     if step.act is not Act.INSTALL:
         return _Made(None)
+    profile, here = situation.wanted[step.profile_id], live.installation
+    if profile.identifier == situation.managed_by:
+        return _Made(None, f"the device is managed by a profile of that identifier, {profile.identifier}, of its former MDM")
     if situation.waits(step):
         return _Made(None, situation.awaited)
-    profile, here = situation.wanted[step.profile_id], live.installation
     recipient = situation.recipient if profile.handling is Handling.ENCRYPT else None
     try:
         recipe = Recipe(
@@ -186,7 +197,7 @@ def _take(tx: Tx, here: Here, situation: _Situation, step: Step, made: _Made, no
     if known is not None and known.revision == step.revision:
         fresh = replace(fresh, attempts=known.attempts, problem=known.problem)
     if step.act is Act.REMOVE:
-        return _queue_removal(tx, here, situation.channel, replace(fresh, state=InstallState.REMOVING), now, actor)
+        return _queue_removal(tx, here, situation, replace(fresh, state=InstallState.REMOVING), now, actor)
     if made.message is None:
         failed(tx, replace(fresh, state=InstallState.FAILED), f"not sent: {made.problem}", now)
         return False
@@ -195,11 +206,14 @@ def _take(tx: Tx, here: Here, situation: _Situation, step: Step, made: _Made, no
     return True
 
 
-def _queue_removal(tx: Tx, here: Here, enrollment: Enrollment, installation: Installation, now: datetime, actor: str) -> bool:
+def _queue_removal(tx: Tx, here: Here, situation: _Situation, installation: Installation, now: datetime, actor: str) -> bool:
     profile = tx.profiles.get(installation.profile_id)
     if profile is None:
         raise AssertionError("a profile that stands on a device is not deleted")
-    uuid = _queue(tx, here, enrollment, RemoveProfile(profile.identifier), now, actor)
+    if profile.identifier == situation.managed_by:
+        tx.profiles.forget(installation.enrollment_key, installation.profile_id)
+        return False
+    uuid = _queue(tx, here, situation.channel, RemoveProfile(profile.identifier), now, actor)
     tx.profiles.put(replace(installation, command_uuid=uuid))
     return True
 
@@ -213,8 +227,9 @@ def _queue(
 def listed(tx: Tx, key: EnrollmentKey, identifiers: Sequence[str], *, at: datetime, now: datetime) -> int:
     """Compares what a device listed (ProfileList) at a moment with what is known to be on it; how many it has lost.
 
-    What was to be removed and is not listed is gone; what was installed and is not listed is missing, and sent again. Of what
-    has changed since, the list says nothing: a device that answers several commands at once lists what it had before.
+    What was to be removed and is not listed is gone; what was installed and is not listed is missing, and sent again, as is all
+    that it shall have and was never sent. Of what has changed since, the list says nothing: a device that answers several
+    commands at once lists what it had before.
     """
     there, lost = set(identifiers), 0
     for each in tx.profiles.on_device(key):
@@ -228,6 +243,5 @@ def listed(tx: Tx, key: EnrollmentKey, identifiers: Sequence[str], *, at: dateti
         elif each.state is InstallState.INSTALLED:
             tx.profiles.put(replace(each, state=InstallState.MISSING, changed_at=now))
             lost += 1
-    if lost:
-        leave_delivery(tx, key, now)
+    leave_delivery(tx, key, now)
     return lost

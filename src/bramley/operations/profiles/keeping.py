@@ -13,13 +13,14 @@ from bramley.model import ids
 from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job
 from bramley.model.profiles import Assignment, Handling, Installation, InstallState, ProfileID, Scope, StoredProfile
+from bramley.operations import former_profiles
 from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation as Here
 from bramley.pki.keystore import Place
 from bramley.profiles import documents, validate, variables
 from bramley.profiles.documents import Document, DocumentKind
-from bramley.profiles.rules import Finding
+from bramley.profiles.rules import Finding, signer
 from bramley.storage.protocols import Tx
 
 FAN_OUT: Final = "profile-changed"
@@ -44,22 +45,31 @@ class Overview:
     counts: dict[InstallState, int]
 
 
-async def put(here: Here, data: bytes, *, name: str | None = None, encrypt: bool = False, actor: str) -> Kept:
+async def put(here: Here, data: bytes, *, name: str | None = None, encrypt: bool | None = None, actor: str) -> Kept:
     """Keeps a profile, in the place of the one of its identifier; devices that have the former get the new one.
 
-    A signed or encrypted one is kept, and goes out, as it is. Raises BadProfile for what is no profile or breaks a rule, and
-    Invalid where a rule is ours: an MDM payload, an identifier that this server uses itself or cannot read, `encrypt` for what
-    goes out as it is.
+    A signed or encrypted one is kept, and goes out, as it is. Without a word on `encrypt` what was encrypted stays so. Raises
+    BadProfile for what is no profile or breaks a rule, and Invalid where a rule is ours: an MDM payload; an identifier that this
+    server or a former MDM's enrollment profile has, or that cannot be read; `encrypt` for what goes out as it is; and, unless
+    `encrypt` is False, what would go out in clear in the place of what did not.
     """
     now = here.clock.now()
     # elsewhere: a profile may hold archives whose passwords are made costly to try
     document = await asyncio.to_thread(documents.read, data)
-    identifier, findings = _identifier(document), await asyncio.to_thread(_check, document)
-    handling, scope = _handling(document, encrypt=encrypt), _scope(document)
+    identifier, findings = _identifier(document), await asyncio.to_thread(_check, document, now)
+    scope = _scope(document)
     sha256 = hashlib.sha256(document.raw).hexdigest()
 
     def act(tx: Tx) -> Kept:
+        if identifier in former_profiles.identifiers(tx, here.sealer):
+            raise Invalid(
+                f"Devices of a former MDM are managed by a profile of the identifier {identifier}: this one would take its "
+                "place, and so end their management.",
+                advice="Give the profile another PayloadIdentifier.",
+            )
         known = tx.profiles.by_identifier(identifier)
+        encrypted = encrypt is None and known is not None and _is_encrypted(here, known)
+        handling = _handling(document, encrypt=encrypt, encrypted=encrypted)
         title = name or (known.name if known else document.display_name or identifier)
         if known is not None and (known.sha256, known.handling, known.name, known.scope) == (sha256, handling, title, scope):
             return Kept(known, changed=False, findings=findings)
@@ -159,9 +169,23 @@ def _overview(tx: Tx, profile: StoredProfile) -> Overview:
     return Overview(profile, tx.profiles.assignments(profile.id), tx.profiles.count(profile.id))
 
 
-def _handling(document: Document, *, encrypt: bool) -> Handling:
+def _is_encrypted(here: Here, profile: StoredProfile) -> bool:
+    """Whether a profile goes out so that only a device can read it: by this server, or since it came like that."""
+    if profile.handling is not Handling.AS_IS:
+        return profile.handling is Handling.ENCRYPT
+    return documents.read(here.sealer.open(profile.content, content_place(profile.id))).encrypted
+
+
+def _handling(document: Document, *, encrypt: bool | None, encrypted: bool) -> Handling:
+    """What is to be done to it. `encrypted` says that the one before was, and nobody has said that this one shall not be."""
     if document.kind is DocumentKind.PLAIN:
-        return Handling.ENCRYPT if encrypt else Handling.SIGN
+        return Handling.ENCRYPT if encrypt or encrypted else Handling.SIGN
+    if encrypted and not document.encrypted:
+        raise Invalid(
+            "The profile in whose place it comes goes out encrypted; this one is signed already, and would go out in clear.",
+            advice="Give it unsigned, to be encrypted for each device, or say that it need not be: `--no-encrypt`, or "
+            '`"encrypt": false`.',
+        )
     if encrypt:
         raise Invalid(
             f"The profile is {document.kind} already and goes out as it is.",
@@ -200,15 +224,17 @@ def _identifier(document: Document) -> str:
     return identifier
 
 
-def _check(document: Document) -> tuple[Finding, ...]:
-    """What deserves a look. Payloads that are encrypted cannot be looked into, and what is signed is not ours to judge."""
-    if document.content is None:
-        return ()
-    payloads = document.content.get("PayloadContent")
+def _check(document: Document, now: datetime) -> tuple[Finding, ...]:
+    """What deserves a look. Payloads that are encrypted cannot be looked into."""
+    content = document.content or {}
+    payloads = content.get("PayloadContent")
     kinds = [each.get("PayloadType") for each in payloads if isinstance(each, dict)] if isinstance(payloads, list) else []
     if "com.apple.mdm" in kinds:
         raise Invalid(
             "The profile has an MDM payload: a device that has one already refuses a second.",
             advice="Enrollment profiles come from `bramley enroll link`.",
         )
-    return validate.require(document.content) if document.kind is DocumentKind.PLAIN else validate.check(document.content)
+    as_it_is = document.kind is not DocumentKind.PLAIN
+    found = (*signer.out_of_force(document.signer, now), *validate.check(content, as_it_is=as_it_is))
+    validate.refuse(found)
+    return found

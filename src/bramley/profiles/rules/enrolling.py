@@ -41,6 +41,10 @@ def acme(payload: Payload, path: str, context: Context) -> Iterator[Finding]:
     kind, size, bound = payload["KeyType"], payload["KeySize"], payload["HardwareBound"]
     if "{{" not in payload["DirectoryURL"] and not payload["DirectoryURL"].startswith("https://"):
         yield error(within(path, "DirectoryURL"), Rule.HTTPS, "Expected an https URL; something else came.")
+    if payload.get("Attest") and not bound:
+        yield error(within(path, "Attest"), Rule.HARDWARE_BOUND, "Expected HardwareBound with Attest; it is false.")
+    if kind not in _ACME_SIZES:
+        return  # a variable: which sizes there are nobody can tell
     if size not in _ACME_SIZES[kind]:
         words = f"Expected a size that {kind} keys have; {size} came."
         yield error(within(path, "KeySize"), Rule.KEY_SIZE, words)
@@ -49,8 +53,6 @@ def acme(payload: Payload, path: str, context: Context) -> Iterator[Finding]:
     if bound and (kind != "ECSECPrimeRandom" or size not in _HARDWARE_SIZES):
         words = f"Expected ECSECPrimeRandom with 256 or 384 bits, which hardware can hold; {kind} with {size} came."
         yield error(within(path, "HardwareBound"), Rule.HARDWARE_BOUND, words)
-    if payload.get("Attest") and not bound:
-        yield error(within(path, "Attest"), Rule.HARDWARE_BOUND, "Expected HardwareBound with Attest; it is false.")
 
 
 def mdm(payload: Payload, path: str, context: Context) -> Iterator[Finding]:

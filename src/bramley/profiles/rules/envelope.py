@@ -7,12 +7,15 @@ from typing import Final
 from bramley.mdm.plist import Kind
 from bramley.profiles.rules.keys import Key, array, boolean, data, date, dictionary, integer, text
 
-_NAMES: Final = (text("PayloadIdentifier", required=True), text("PayloadUUID", required=True))
+_NAMES: Final = tuple(
+    text(name, required=True, fixed=True, form=r"(?s).+", form_words="a text that is not empty")
+    for name in ("PayloadIdentifier", "PayloadUUID")
+)
 _WORDS: Final = (text("PayloadDescription"), text("PayloadDisplayName"), text("PayloadOrganization"))
 
 COMMON: Final[tuple[Key, ...]] = (
     *_NAMES,
-    text("PayloadType", required=True),
+    text("PayloadType", required=True, fixed=True),
     integer("PayloadVersion", required=True, one_of=(1,)),
     *_WORDS,
 )
@@ -28,7 +31,7 @@ TOP_LEVEL: Final[tuple[Key, ...]] = (
     *_WORDS,
     boolean("HasRemovalPasscode"),
     boolean("PayloadRemovalDisallowed", on="visionOS no, watchOS no", ue="iOS forbidden"),
-    text("PayloadScope", one_of=("System", "User"), on="macOS 10.8"),
+    text("PayloadScope", one_of=("System", "User"), fixed=True, on="macOS 10.8"),
     date("RemovalDate"),
     Key("DurationUntilRemoval", Kind.REAL),
     date("PayloadExpirationDate", on="watchOS no"),

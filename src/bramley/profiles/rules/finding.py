@@ -21,6 +21,7 @@ class Rule(StrEnum):
 
     IS_A_PROFILE = "is-a-profile"
     SIGNATURE_HOLDS = "signature-holds"
+    SIGNER_IN_FORCE = "signer-in-force"
     HAS_PAYLOADS = "has-payloads"
     ENCRYPTED_IS_CMS = "encrypted-is-CMS"
     ONE_MDM_PAYLOAD = "one-MDM-payload"
@@ -39,6 +40,7 @@ class Rule(StrEnum):
     OFFERED = "offered"
     USER_ENROLLMENT = "user-enrollment"
     KNOWN_VARIABLE = "known-variable"
+    NO_VARIABLE = "no-variable"
     CERTIFICATE = "certificate"
     DIGEST = "digest"
     ARCHIVE_OPENS = "archive-opens"

@@ -19,7 +19,8 @@ class Key:
 
     `keys` are those of a dictionary, which may have others where there are none here; `items` is what an array holds, exactly
     `count` of them if that is given. `least` and `most` bound a number. `form` is a regular expression for the whole text, and
-    `form_words` says it in words. `names` are the PayloadTypes that the value, a PayloadUUID, may name.
+    `form_words` says it in words. `names` are the PayloadTypes that the value, a PayloadUUID, may name; neither that nor what is
+    `fixed` may have a variable in it, since profiles and payloads are found by it.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Key:
     form_words: str = ""
     default: Writable | None = None
     names: frozenset[str] = frozenset()
+    fixed: bool = False
     keys: tuple[Key, ...] = ()
     items: Key | None = None
     count: int | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this ON CONFLICT too
 
@@ -17,6 +19,9 @@ ADMIN_BY_HASH = sa.select(*columns_of(ADMINS, AdminToken)).where(ADMINS.c.token_
 COUNT_ADMINS = sa.select(sa.func.count()).select_from(ADMINS)
 
 GET_NOTE = sa.select(NOTES.c.value).where(NOTES.c.name == sa.bindparam("name"))
+PREFIX: sa.BindParameter[str] = sa.bindparam("prefix", type_=sa.Text)
+# LIKE does not tell case apart in SQLite
+NAMES_OF_NOTES = sa.select(NOTES.c.name).where(sa.func.substr(NOTES.c.name, 1, sa.func.length(PREFIX)) == PREFIX)
 SET_NOTE = insert(NOTES)
 SET_NOTE = SET_NOTE.on_conflict_do_update(index_elements=[NOTES.c.name], set_={"value": SET_NOTE.excluded.value})
 DELETE_NOTE = sa.delete(NOTES).where(NOTES.c.name == sa.bindparam("name"))
@@ -48,6 +53,9 @@ class SQLNotes:
     def get(self, name: str) -> str | None:
         value: str | None = self._connection.execute(GET_NOTE, {"name": name}).scalar_one_or_none()
         return value
+
+    def names(self, prefix: str) -> Sequence[str]:
+        return sorted(self._connection.execute(NAMES_OF_NOTES, {"prefix": prefix}).scalars())
 
     def set(self, name: str, value: str) -> None:
         self._connection.execute(SET_NOTE, {"name": name, "value": value})

@@ -28,11 +28,14 @@ _Names = Annotated[list[_Name], Meta(max_length=1000)]
 
 
 class ProfileBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A `.mobileconfig` in base64; `encrypt` has it encrypted to each device before it is signed."""
+    """A `.mobileconfig` in base64.
+
+    `encrypt` has it encrypted to each device before it is signed, or not; without it, it is as the one before was, else not.
+    """
 
     profile: Annotated[str, Meta(max_length=(LARGEST + 2) // 3 * 4)]
     name: Annotated[str, Meta(min_length=1, max_length=200, pattern=_LINE)] | None = None
-    encrypt: bool = False
+    encrypt: bool | None = None
 
     def __repr__(self) -> str:
         return "ProfileBody()"  # a profile may hold passwords and keys
