@@ -15,6 +15,7 @@ from bramley.pki.ca import profiles
 from bramley.pki.ca.authority import self_signed
 from bramley.profiles.sign import sign
 from tests.cli.kit import UDID, Run
+from tests.operations.signer_kit import MAIL, make
 
 WIFI = "example.wifi"
 
@@ -142,7 +143,7 @@ def test_signed_and_inspected(profile: Run, run: Run, desk: Path) -> None:
 
 def test_signed_by_another_identity_without_an_installation(run: Run, desk: Path) -> None:
     key, now = keys.generate(keys.KeyAlgorithm.P_256), SystemClock().now()
-    alone = self_signed(profiles.ROOT_CA, key, names.make("Alone"), now=now)
+    alone = make("Alone", None, key, now, MAIL).certificate
     (desk / "identity.pem").write_bytes(certificates.pem(alone))
     (desk / "key.der").write_bytes(keys.to_pkcs8(key))
     named = ("--identity", "identity.pem", "--identity", "key.der", "--data", desk / "nowhere")

@@ -65,6 +65,14 @@ def usage(*dotted: str) -> x509.ExtendedKeyUsage:
     return x509.ExtendedKeyUsage([ObjectIdentifier(each) for each in dotted])
 
 
+def key_usage(**wanted: bool) -> x509.KeyUsage:
+    every = (
+        "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
+        "key_cert_sign crl_sign encipher_only decipher_only"
+    )
+    return x509.KeyUsage(**{each: wanted.get(each, False) for each in every.split()})
+
+
 MAIL = usage(ExtendedKeyUsageOID.EMAIL_PROTECTION.dotted_string)
 CODE = usage(ExtendedKeyUsageOID.CODE_SIGNING.dotted_string)
 SERVER = usage(ExtendedKeyUsageOID.SERVER_AUTH.dotted_string)

@@ -69,7 +69,7 @@ def stranger() -> Authority:
     """A signer of a CA that nobody here trusts, with its CA above it."""
     root_key, key = (keys.generate(keys.KeyAlgorithm.P_256) for _ in range(2))
     root = Authority(self_signed(profiles.ROOT_CA, root_key, names.make("Cider Root"), now=NOW), root_key)
-    leaf = issue(root, profiles.SIGNER_CA, key.public_key(), subject=names.make("Cider Signer"), now=NOW)
+    leaf = issue(root, profiles.PROFILE_SIGNER, key.public_key(), subject=names.make("Cider Signer"), now=NOW)
     return Authority(leaf, key, (root.certificate,))
 
 

@@ -20,15 +20,14 @@ from bramley.cli.session import Session
 from bramley.cli.verbs import Verb
 from bramley.clock import SystemClock
 from bramley.errors import BadInput
-from bramley.operations import inspection
+from bramley.operations import inspection, signers
 from bramley.operations.installation import Absent, Installation
 from bramley.operations.live import Live
-from bramley.operations.package_signers import open_end
 from bramley.operations.profiles import signing, verdict
 from bramley.operations.push.apple_cas import roots
 from bramley.operations.server_certificates import Pair
 from bramley.operations.signers import Signer
-from bramley.pki import certificates, chains, names, pairs
+from bramley.pki import certificates, names, pairs
 from bramley.pki.errors import BadCertificate
 from bramley.profiles import documents
 from bramley.profiles.documents import LARGEST
@@ -111,9 +110,9 @@ def sign(
     if identity:
         contents = [read_file(each, "identity", most=pairs.LARGEST) for each in identity]
         bundle = pairs.read_pair(contents, read_password(password_file))
-        chain = chains.chain_of(bundle.certificate, bundle.others)
-        given: Pair | None = Pair(bundle.certificate, bundle.key, chain[1:])
-        for each in open_end(chain):
+        checked = signers.check(bundle, public=public_roots(), now=now)
+        given: Pair | None = signers.pair_of(bundle, checked)
+        for each in checked.warnings:
             session.output.remark(f"warning: {each}")
     else:
         given = None

@@ -99,7 +99,10 @@ def check(bundle: Bundle, *, public: Sequence[x509.Certificate], now: datetime) 
     try:
         if chains.is_ca(leaf):
             raise Invalid(f"{shown} is a CA: it signs certificates.", advice="Give a certificate that it issued, and its key.")
-        _require_signatures(leaf, shown)
+        if not certificates.may_sign(leaf):
+            raise Invalid(
+                f"The key usage of {shown} allows no signatures (digitalSignature).", advice="Give a certificate that may sign."
+            )
         chain = chains.chain_of(leaf, [*bundle.others, *public])
         chains.verify(leaf, intermediates=chain[1:], anchors=chain[-1:], at=now)
         warnings = tuple(_warnings(chain, public, now))
@@ -112,6 +115,11 @@ def check(bundle: Bundle, *, public: Sequence[x509.Certificate], now: datetime) 
             advice="Give it as another file, with what is above it up to the root: devices fetch no certificates for a profile.",
         )
     return Checked(chain[1:], warnings)
+
+
+def pair_of(bundle: Bundle, checked: Checked) -> Pair:
+    """An identity that was checked, as it signs."""
+    return Pair(bundle.certificate, bundle.key, _below_root(checked.above))
 
 
 async def import_files(
@@ -205,14 +213,6 @@ def _standing(tx: Tx, signer: Signer, *, signs: bool) -> Standing | None:
 def _below_root(above: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
     """The CAs that go into a profile: a root that a device does not trust by itself, it would not trust for coming along."""
     return tuple(each for each in above if each.subject != each.issuer)
-
-
-def _require_signatures(leaf: x509.Certificate, shown: str) -> None:
-    usage = certificates.extension(leaf, x509.KeyUsage)
-    if usage is not None and not (usage.digital_signature or usage.content_commitment):
-        raise Invalid(
-            f"The key usage of {shown} allows no signatures (digitalSignature).", advice="Give a certificate that may sign."
-        )
 
 
 def _warnings(chain: Sequence[x509.Certificate], public: Sequence[x509.Certificate], now: datetime) -> list[str]:

@@ -48,6 +48,9 @@ def judge(document: Document, *, ours: Sequence[x509.Certificate], public: Seque
     brought = [found for each in document.certificates if (found := _readable(each)) is not None]
     for anchors, words in ((ours, "Enrolled devices trust {}."), (public, "Devices trust {} from the start.")):
         chain = _chain(signer, brought, anchors, now)
+        if chain and not certificates.may_sign(signer):
+            why = "The key usage of the signer's certificate allows no signatures (digitalSignature)."
+            return Verdict(Shown.UNVERIFIED, why, chain)
         if chain:
             return Verdict(Shown.VERIFIED, words.format(names.text(chain[-1].subject)), chain)
     return _unverified(signer, brought, [*ours, *public], now)
