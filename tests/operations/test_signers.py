@@ -31,6 +31,7 @@ from bramley.operations.profiles.verdict import Shown
 from bramley.operations.signers import Imported, Signer
 from bramley.pki import certificates, keys
 from bramley.pki.keys import KeyAlgorithm
+from bramley.pki.pkcs12 import Bundle
 from bramley.profiles import documents
 from bramley.profiles.errors import CannotSign
 from bramley.profiles.sign import sign
@@ -165,6 +166,19 @@ class TestImport:
         warnings = (await bring(live, identity(pki))).warnings
         assert len(warnings) == len(words)
         assert all(any(word in each for each in warnings) for word in words)
+
+    @pytest.mark.parametrize("days", [(-9, 300), (-9, -1)], ids=["in force", "ended"])
+    async def test_a_root_that_a_former_one_certified_too_is_one_way_up(
+        self, live: Live, pki: PKI, days: tuple[int, int]
+    ) -> None:
+        former = make("Perry Root", None, pki.ec, NOW, ca=True)
+        crossed = make("Cider Root", former, pki.root.key, NOW, ca=True, days=days).certificate
+        signer = pki.signer()
+        for others in ((crossed, pki.ca.certificate, pki.root.certificate), (pki.ca.certificate, crossed)):
+            checked = signers.check(Bundle(signer.key, signer.certificate, others), public=[pki.root.certificate], now=NOW)
+            assert (checked.above, checked.warnings) == ((pki.ca.certificate, pki.root.certificate), ())
+        with pytest.raises(BramleyError, match="expired" if days[1] < 0 else "the issuer of CN=Cider Root is missing"):
+            await bring(live, signer, others=(crossed, pki.ca.certificate))
 
     @pytest.mark.parametrize("name", UNFIT)
     async def test_unfit_identities_change_nothing(self, live: Live, pki: PKI, name: str) -> None:

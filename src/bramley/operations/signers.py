@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -103,8 +104,7 @@ def check(bundle: Bundle, *, public: Sequence[x509.Certificate], now: datetime) 
             raise Invalid(
                 f"The key usage of {shown} allows no signatures (digitalSignature).", advice="Give a certificate that may sign."
             )
-        chain = chains.chain_of(leaf, [*bundle.others, *public])
-        chains.verify(leaf, intermediates=chain[1:], anchors=chain[-1:], at=now)
+        chain = _way_up(leaf, bundle.others, public, now)
         warnings = tuple(_warnings(chain, public, now))
     except (ChainError, BadCertificate) as error:
         raise Invalid(f"{shown} cannot sign profiles. {error.message}", advice=error.advice) from None
@@ -208,6 +208,21 @@ def _standing(tx: Tx, signer: Signer, *, signs: bool) -> Standing | None:
         return None
     chain = (certificates.load(version.certificate), *_below_root(outside_chains.above(tx, version)))
     return Standing(signer, signs, chain, ends(chain))
+
+
+def _way_up(
+    leaf: x509.Certificate, others: Sequence[x509.Certificate], public: Sequence[x509.Certificate], now: datetime
+) -> tuple[x509.Certificate, ...]:
+    """A chain that holds, of several the one up to a root; where none does, ChainError, or one that is not whole."""
+    # a CA may have a certificate by a former root besides: one way that holds is enough
+    pool = [*public, *others, leaf]
+    roots = [each for each in pool if each.subject == each.issuer]
+    for anchors in (roots, [each for each in others if _is_apples(each.issuer)]):
+        with suppress(ChainError):
+            return chains.verify(leaf, intermediates=pool, anchors=anchors, at=now)
+    chain = chains.chain_of(leaf, [*others, *public])
+    chains.verify(leaf, intermediates=chain[1:], anchors=chain[-1:], at=now)
+    return chain
 
 
 def _below_root(above: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:

@@ -122,7 +122,7 @@ def extensions(certificate: x509.Certificate) -> x509.Extensions:
 
 
 def may_sign(certificate: x509.Certificate) -> bool:
-    """Whether its key usage allows signatures over data (RFC 5280 4.2.1.3); without one, anything is. BadCertificate as `extension`."""
+    """Whether its key usage, if it has one, allows signatures over data (RFC 5280 4.2.1.3). BadCertificate as `extension`."""
     usage = extension(certificate, x509.KeyUsage)
     return usage is None or usage.digital_signature or usage.content_commitment
 
