@@ -48,6 +48,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     (folder / "wifi.mobileconfig").write_bytes(written())
+    (folder / "cafe.mobileconfig").write_bytes(written(SSID_STR="Café"))
     return folder
 
 
@@ -105,7 +106,8 @@ def test_no_secret_of_it_is_shown(profile: Run) -> None:
         (("assign", "nothing"), "--device or --tag"),
         (("check", "nobody"), "There is no device"),
         (("sign", "bad.mobileconfig", "-o", "out"), "SSID_STR"),
-        (("sign", "wifi.mobileconfig", "-o", "out", "--encrypt-to", "ec.pem"), "not RSA"),
+        (("sign", "wifi.mobileconfig", "-o", "out"), "with --device"),
+        (("sign", "cafe.mobileconfig", "-o", "out", "--encrypt-to", "ec.pem"), "not RSA"),
         (("sign", "wifi.mobileconfig", "-o", "out", "--device", "nobody"), "There is no device"),
         (("sign", "wifi.mobileconfig", "-o", "out", "--device", "x", "--encrypt-to", "ec.pem"), "exclude each other"),
         (("sign", "wifi.mobileconfig", "-o", "out", "--cipher", "aes-256-cbc"), "goes with --encrypt-to or --device"),
@@ -126,7 +128,7 @@ def test_bad_input_exits_2_and_writes_nothing(
 
 
 def test_signed_and_inspected(profile: Run, run: Run, desk: Path) -> None:
-    assert profile("sign", "wifi.mobileconfig", "-o", "signed.mobileconfig").code == 0
+    assert profile("sign", "cafe.mobileconfig", "-o", "signed.mobileconfig").code == 0
     seen = profile("inspect", "signed.mobileconfig", "--json").json
     assert (seen["devices_show"], len(seen["chain"])) == ("Verified", 3)
     assert seen["file"]["what"] == "configuration profile"
@@ -135,7 +137,7 @@ def test_signed_and_inspected(profile: Run, run: Run, desk: Path) -> None:
     assert elsewhere["devices_show"] == "Unverified"
     assert profile("inspect", "wifi.mobileconfig", "--json").json["devices_show"] == "Not Signed"
     changed = bytearray((desk / "signed.mobileconfig").read_bytes())
-    changed[changed.index(b"Orchard")] ^= 1
+    changed[changed.index(b"correct horse")] ^= 1
     (desk / "changed.mobileconfig").write_bytes(changed)
     broken = profile("inspect", "changed.mobileconfig", "--json")
     assert (broken.code, broken.json["devices_show"]) == (1, "refused")
@@ -147,8 +149,8 @@ def test_signed_by_another_identity_without_an_installation(run: Run, desk: Path
     (desk / "identity.pem").write_bytes(certificates.pem(alone))
     (desk / "key.der").write_bytes(keys.to_pkcs8(key))
     named = ("--identity", "identity.pem", "--identity", "key.der", "--data", desk / "nowhere")
-    assert run("profile", "sign", "wifi.mobileconfig", "-o", "signed.mobileconfig", *named).code == 0
-    assert (desk / "signed.mobileconfig").read_bytes() != sign(written(), certificate=alone, key=key, now=now)
+    assert run("profile", "sign", "cafe.mobileconfig", "-o", "signed.mobileconfig", *named).code == 0
+    assert (desk / "signed.mobileconfig").read_bytes() != sign(written(SSID_STR="Café"), certificate=alone, key=key, now=now)
     seen = run("profile", "inspect", "signed.mobileconfig", "--anchor", "identity.pem", "--data", desk / "nowhere", "--json").json
     assert seen["devices_show"] == "Verified"
 

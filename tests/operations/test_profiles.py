@@ -192,6 +192,12 @@ class TestOnCommand:
         enveloped = asn1_cms.ContentInfo.load(content["EncryptedPayloadContent"])["content"]
         assert enveloped["encrypted_content_info"]["content_encryption_algorithm"]["algorithm"].native == oid
 
+    @pytest.mark.parametrize("text", ["Orchard {{ device.serial }}", "{{organization}}", 'Two {{ "{{" }}'])
+    def test_no_variable_is_signed_as_it_stands(self, live: Live, text: str) -> None:
+        for recipient in (None, live.current().authorities.identity.authority.certificate):
+            with pytest.raises(BadInput, match="without variables"):
+                signing.sign_file(with_payload(SSID_STR=text), live.current().signer, recipient, NOW)
+
     def test_neither_twice_nor_badly(self, live: Live, stranger: Authority) -> None:
         pair = live.current().signer
         once = signing.sign_file(written(), pair, None, NOW)
@@ -201,6 +207,13 @@ class TestOnCommand:
             signing.sign_file(written(), pair, None, pair.certificate.not_valid_after_utc + timedelta(seconds=1))
         with pytest.raises(NoRecipient):
             signing.sign_file(written(), pair, stranger.certificate, NOW)
+        recipient = live.current().authorities.identity.authority.certificate
+        for moment in (
+            recipient.not_valid_before_utc - timedelta(seconds=1),
+            recipient.not_valid_after_utc + timedelta(seconds=1),
+        ):
+            with pytest.raises(NoRecipient, match="valid now"):
+                signing.sign_file(written(), pair, recipient, moment)
         with pytest.raises(BadProfile):
             signing.sign_file(with_payload(SSID_STR=7), pair, None, NOW)
 

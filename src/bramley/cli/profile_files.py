@@ -96,7 +96,7 @@ def sign(
 ) -> None:
     """Sign a profile in a file, with the whole chain, and encrypt it before if wanted.
 
-    Nothing is written unless all of it can be done.
+    Nothing is written unless all of it can be done: a profile with variables needs --device.
     """
     session, now = Session(ctx), SystemClock().now()
     data = read_file(file, "profile", most=LARGEST)
