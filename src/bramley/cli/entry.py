@@ -54,7 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _usage(error: typer.TyperException, *, as_json: bool) -> int:
-    message = error.format_message()
+    # the parser's own word for a choice that is none
+    message = error.format_message().replace(": Value error, ", ": ", 1)
     if message:  # empty where the help was shown instead
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else PROGRAM
