@@ -51,7 +51,7 @@ def of_binary_plist() -> Finding:
     return Finding(
         What.PROPERTY_LIST,
         "A property list in its binary form, which is not read here.",
-        warnings=("`plutil -convert xml1 FILE` on a Mac makes XML of it.",),
+        warnings=("`plutil -convert xml1 FILE` on a Mac makes XML of it; a signature around it would not hold for that.",),
     )
 
 
