@@ -53,6 +53,11 @@ def test_no_arguments_show_the_help_and_are_an_error(run: Run) -> None:
     assert "Commands" in shown.out + shown.err
 
 
+def test_a_choice_that_is_none_is_met_with_those_there_are(run: Run) -> None:
+    shown = run("profile", "signer", "use", "nope")
+    assert (shown.code, "Value error" in shown.err, "'own', 'https', 'imported'" in shown.err) == (2, False, True)
+
+
 def test_a_misspelt_noun_is_met_with_a_suggestion(run: Run) -> None:
     shown = run("devices", "list")
     assert shown.code == 2

@@ -22,7 +22,7 @@ from bramley.profiles.sign import sign
 from bramley.settings import Settings
 from bramley.storage.protocols import Tx
 from tests.cli.kit import UDID, Run
-from tests.operations.signer_kit import PKI
+from tests.operations.signer_kit import MAIL, PKI, make
 
 WIFI = "example.wifi"
 
@@ -55,6 +55,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.chdir(folder)
     (folder / "wifi.mobileconfig").write_bytes(written())
+    (folder / "cafe.mobileconfig").write_bytes(written(SSID_STR="Café"))
     return folder
 
 
@@ -138,7 +139,8 @@ def test_no_secret_of_it_is_shown(profile: Run) -> None:
         (("assign", "nothing"), "--device or --tag"),
         (("check", "nobody"), "There is no device"),
         (("sign", "bad.mobileconfig", "-o", "out"), "SSID_STR"),
-        (("sign", "wifi.mobileconfig", "-o", "out", "--encrypt-to", "ec.pem"), "not RSA"),
+        (("sign", "wifi.mobileconfig", "-o", "out"), "with --device"),
+        (("sign", "cafe.mobileconfig", "-o", "out", "--encrypt-to", "ec.pem"), "not RSA"),
         (("sign", "wifi.mobileconfig", "-o", "out", "--device", "nobody"), "There is no device"),
         (("sign", "wifi.mobileconfig", "-o", "out", "--device", "x", "--encrypt-to", "ec.pem"), "exclude each other"),
         (("sign", "wifi.mobileconfig", "-o", "out", "--cipher", "aes-256-cbc"), "goes with --encrypt-to or --device"),
@@ -159,29 +161,38 @@ def test_bad_input_exits_2_and_writes_nothing(
 
 
 def test_signed_and_inspected(profile: Run, run: Run, desk: Path) -> None:
-    assert profile("sign", "wifi.mobileconfig", "-o", "signed.mobileconfig").code == 0
+    assert profile("sign", "cafe.mobileconfig", "-o", "signed.mobileconfig").code == 0
     seen = profile("inspect", "signed.mobileconfig", "--json").json
     assert (seen["devices_show"], len(seen["chain"])) == ("Verified", 3)
     assert seen["file"]["what"] == "configuration profile"
     assert seen["file"]["inside"][0]["not_after"]
+    assert seen["file"]["details"]["signature"] == "good"
     elsewhere = run("profile", "inspect", "signed.mobileconfig", "--data", desk / "nowhere", "--json").json
     assert elsewhere["devices_show"] == "Unverified"
     assert profile("inspect", "wifi.mobileconfig", "--json").json["devices_show"] == "Not Signed"
     changed = bytearray((desk / "signed.mobileconfig").read_bytes())
-    changed[changed.index(b"Orchard")] ^= 1
+    changed[changed.index(b"correct horse")] ^= 1
     (desk / "changed.mobileconfig").write_bytes(changed)
     broken = profile("inspect", "changed.mobileconfig", "--json")
     assert (broken.code, broken.json["devices_show"]) == (1, "refused")
 
 
+def test_the_device_that_a_profile_is_encrypted_to_is_named(profile: Run) -> None:
+    assert profile("sign", "wifi.mobileconfig", "-o", "for.mobileconfig", "--device", UDID).code == 0
+    (named,) = profile("inspect", "for.mobileconfig", "--json").json["encrypted_to"]
+    assert named["device"] == UDID
+    assert f"encrypted to  {UDID}" in profile("inspect", "for.mobileconfig").out
+    assert profile("inspect", "cafe.mobileconfig", "--json").json["encrypted_to"] == []
+
+
 def test_signed_by_another_identity_without_an_installation(run: Run, desk: Path) -> None:
     key, now = keys.generate(keys.KeyAlgorithm.P_256), SystemClock().now()
-    alone = self_signed(profiles.ROOT_CA, key, names.make("Alone"), now=now)
+    alone = make("Alone", None, key, now, MAIL).certificate
     (desk / "identity.pem").write_bytes(certificates.pem(alone))
     (desk / "key.der").write_bytes(keys.to_pkcs8(key))
     named = ("--identity", "identity.pem", "--identity", "key.der", "--data", desk / "nowhere")
-    assert run("profile", "sign", "wifi.mobileconfig", "-o", "signed.mobileconfig", *named).code == 0
-    assert (desk / "signed.mobileconfig").read_bytes() != sign(written(), certificate=alone, key=key, now=now)
+    assert run("profile", "sign", "cafe.mobileconfig", "-o", "signed.mobileconfig", *named).code == 0
+    assert (desk / "signed.mobileconfig").read_bytes() != sign(written(SSID_STR="Café"), certificate=alone, key=key, now=now)
     seen = run("profile", "inspect", "signed.mobileconfig", "--anchor", "identity.pem", "--data", desk / "nowhere", "--json").json
     assert seen["devices_show"] == "Verified"
 
@@ -206,4 +217,6 @@ def test_built_and_validated(profile: Run, desk: Path) -> None:
     assert (stale.code, profile("add", "gone.mobileconfig").code) == (1, 2)
     (desk / "bad.yaml").write_text("identifier: example.guests\nname: [\n")
     assert profile("build", "bad.yaml", "-o", "out").code == 2
+    nowhere = profile("build", "guests.yaml", "-o", "nowhere/out")
+    assert (nowhere.code, "There is no folder nowhere" in nowhere.err, (desk / "nowhere").exists()) == (2, True, False)
     assert not (desk / "out").exists()

@@ -227,3 +227,9 @@ def test_what_a_property_list_cannot_hold_is_not_written(value: Any) -> None:
 def test_times_are_written_in_utc() -> None:
     moment = datetime(2026, 11, 24, 13, 0, 0, 5, tzinfo=timezone(timedelta(hours=1)))
     assert b"<date>2026-11-24T12:00:00Z</date>" in plist.dumps(moment)
+    for outside in (
+        datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14))),
+        datetime(9999, 12, 31, 23, tzinfo=timezone(-timedelta(hours=2))),
+    ):
+        with pytest.raises(BadValue, match="in the years 1 to 9999"):
+            plist.dumps(outside)

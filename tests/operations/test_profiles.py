@@ -12,10 +12,13 @@ from cryptography import x509
 
 from bramley.errors import BadInput
 from bramley.model.enrollments import EnrollmentID
+from bramley.model.kinds import Kind
 from bramley.model.profiles import Handling, TargetKind
+from bramley.operations import records
 from bramley.operations.errors import Invalid
 from bramley.operations.live import Live
 from bramley.operations.profiles import assigning, keeping, signing, verdict
+from bramley.operations.profiles.addressees import addressees
 from bramley.operations.profiles.assigning import Target
 from bramley.operations.profiles.verdict import Shown
 from bramley.operations.signers import Signer
@@ -28,8 +31,11 @@ from bramley.profiles.errors import BadProfile, CannotSign, NoRecipient, Unknown
 from bramley.profiles.rules import Rule
 from bramley.profiles.sign import sign
 from tests.conftest import NOW
+from tests.operations.conftest import enrolled
+from tests.operations.signer_kit import PKI, make
 
-from .signer_kit import PKI
+AES_128 = bytes.fromhex("060960864801650304 0102")
+"""aes128-CBC (RFC 3565), encoded; with 6 in the place of its 2 it is AES-128-GCM."""
 
 PAYLOAD = {
     "PayloadType": "com.apple.wifi.managed",
@@ -73,7 +79,7 @@ def stranger() -> Authority:
     """A signer of a CA that nobody here trusts, with its CA above it."""
     root_key, key = (keys.generate(keys.KeyAlgorithm.P_256) for _ in range(2))
     root = Authority(self_signed(profiles.ROOT_CA, root_key, names.make("Cider Root"), now=NOW), root_key)
-    leaf = issue(root, profiles.SIGNER_CA, key.public_key(), subject=names.make("Cider Signer"), now=NOW)
+    leaf = issue(root, profiles.PROFILE_SIGNER, key.public_key(), subject=names.make("Cider Signer"), now=NOW)
     return Authority(leaf, key, (root.certificate,))
 
 
@@ -261,6 +267,12 @@ class TestOnCommand:
         enveloped = asn1_cms.ContentInfo.load(content["EncryptedPayloadContent"])["content"]
         assert enveloped["encrypted_content_info"]["content_encryption_algorithm"]["algorithm"].native == oid
 
+    @pytest.mark.parametrize("text", ["Orchard {{ device.serial }}", "{{organization}}", 'Two {{ "{{" }}'])
+    def test_no_variable_is_signed_as_it_stands(self, live: Live, text: str) -> None:
+        for recipient in (None, live.current().authorities.identity.authority.certificate):
+            with pytest.raises(BadInput, match="without variables"):
+                signing.sign_file(with_payload(SSID_STR=text), live.current().signer, recipient, NOW)
+
     def test_neither_twice_nor_badly(self, live: Live, stranger: Authority) -> None:
         pair = live.current().signer
         once = signing.sign_file(written(), pair, None, NOW)
@@ -270,8 +282,37 @@ class TestOnCommand:
             signing.sign_file(written(), pair, None, pair.certificate.not_valid_after_utc + timedelta(seconds=1))
         with pytest.raises(NoRecipient):
             signing.sign_file(written(), pair, stranger.certificate, NOW)
+        recipient = live.current().authorities.identity.authority.certificate
+        for moment in (
+            recipient.not_valid_before_utc - timedelta(seconds=1),
+            recipient.not_valid_after_utc + timedelta(seconds=1),
+        ):
+            with pytest.raises(NoRecipient, match="valid now"):
+                signing.sign_file(written(), pair, recipient, moment)
         with pytest.raises(BadProfile):
             signing.sign_file(with_payload(SSID_STR=7), pair, None, NOW)
+
+
+async def test_whose_certificate_a_profile_is_encrypted_to(live: Live, device_keys: list[Any]) -> None:
+    here, key = live.installation, await enrolled(live, device_keys[0], "UDID-1")
+    identity = await here.store.read(lambda tx: records.active(tx, Kind.DEVICE_IDENTITY, key))
+    assert identity is not None
+    assert identity.certificate is not None
+    known, pair = certificates.load(identity.certificate), live.current().signer
+    own = live.current().authorities.identity.authority.certificate
+    whole = cms.encrypt(written(), recipients=[own, known], cipher="aes-128-cbc")
+    elsewhere = make("Elsewhere", None, device_keys[1], NOW, serial=known.serial_number).certificate
+
+    async def named(data: bytes) -> list[str | None]:
+        document = documents.read(data)
+        return [each.id for each in await here.store.read(lambda tx: addressees(tx, document))]
+
+    for data in (encrypt(PROFILE, known), whole):
+        assert await named(data) == ["UDID-1"]
+        assert await named(sign(data, certificate=pair.certificate, key=pair.key, now=NOW)) == ["UDID-1"]
+    # only a CA's; of another issuer with the same serial number; with a cipher that is not read here; in clear
+    for data in (encrypt(PROFILE, own), encrypt(PROFILE, elsewhere), whole.replace(AES_128, AES_128[:-1] + b"\x06"), written()):
+        assert await named(data) == []
 
 
 class TestVerdict:
@@ -295,6 +336,15 @@ class TestVerdict:
         for certificate, key in ((pair.certificate, pair.key), (stranger.certificate, stranger.key)):
             judged = self.judge(live, sign(written(), certificate=certificate, key=key, now=NOW))
             assert (judged.shown, "whole chain" in judged.why) == (Shown.UNVERIFIED, True)
+
+    def test_whose_root_is_not_known_here(self, live: Live) -> None:
+        pki = PKI.at(NOW)
+        signer = pki.signer()
+        signed = sign(written(), certificate=signer.certificate, key=signer.key, chain=signer.above[:1], now=NOW)
+        judged = self.judge(live, signed)
+        assert (judged.shown, judged.chain) == (Shown.UNVERIFIED, (signer.certificate, pki.ca.certificate))
+        assert "CN=Cider Root, which issued CN=Cider CA, is neither enclosed nor a root that is known here." in judged.why
+        assert "--anchor names it" in judged.why
 
     def test_a_signer_that_has_ended(self, live: Live) -> None:
         pair = live.current().signer

@@ -31,12 +31,14 @@ from bramley.operations.profiles.verdict import Shown
 from bramley.operations.signers import Imported, Signer
 from bramley.pki import certificates, keys
 from bramley.pki.keys import KeyAlgorithm
+from bramley.pki.pkcs12 import Bundle
 from bramley.profiles import documents
 from bramley.profiles.errors import CannotSign
+from bramley.profiles.sign import sign
 from bramley.storage.protocols import Tx
 from tests.conftest import NOW, SetClock
 from tests.operations.conftest import enrolled
-from tests.operations.signer_kit import CODE, MAIL, MARK, PASSWORD, PKI, SERVER, Identity, make
+from tests.operations.signer_kit import CODE, MAIL, MARK, PASSWORD, PKI, SERVER, Identity, key_usage, make
 
 PROFILE = {
     "PayloadType": "Configuration",
@@ -79,14 +81,6 @@ def standing(tx: Tx) -> tuple[list[tuple[str, str, str]], int]:
     return [(row.lineage.name, row.version.id, row.version.state) for row in rows], len(tx.events.find(limit=10_000))
 
 
-def _usage(**wanted: bool) -> x509.KeyUsage:
-    every = (
-        "digital_signature content_commitment key_encipherment data_encipherment key_agreement "
-        "key_cert_sign crl_sign encipher_only decipher_only"
-    )
-    return x509.KeyUsage(**{each: wanted.get(each, False) for each in every.split()})
-
-
 UNFIT: dict[str, tuple[Callable[[PKI], tuple[Identity, tuple[x509.Certificate, ...]]], str]] = {
     "ended": (lambda pki: (pki.signer(days=(-9, -1)), ()), "expired at"),
     "to come": (lambda pki: (pki.signer(days=(1, 9)), ()), "valid from"),
@@ -96,7 +90,7 @@ UNFIT: dict[str, tuple[Callable[[PKI], tuple[Identity, tuple[x509.Certificate, .
     ),
     "a CA": (lambda pki: (pki.ca, ()), "is a CA"),
     "a weak key": (lambda pki: (make("Weak", pki.ca, generate_private_key(65537, 1024), NOW), ()), "1024"),
-    "no signatures": (lambda pki: (pki.signer("Sealed", _usage(key_encipherment=True)), ()), "allows no signatures"),
+    "no signatures": (lambda pki: (pki.signer("Sealed", key_usage(key_encipherment=True)), ()), "allows no signatures"),
     "odd and critical": (
         lambda pki: (
             pki.signer("Odd", x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.1"), b"\5\0")),
@@ -172,6 +166,19 @@ class TestImport:
         warnings = (await bring(live, identity(pki))).warnings
         assert len(warnings) == len(words)
         assert all(any(word in each for each in warnings) for word in words)
+
+    @pytest.mark.parametrize("days", [(-9, 300), (-9, -1)], ids=["in force", "ended"])
+    async def test_a_root_that_a_former_one_certified_too_is_one_way_up(
+        self, live: Live, pki: PKI, days: tuple[int, int]
+    ) -> None:
+        former = make("Perry Root", None, pki.ec, NOW, ca=True)
+        crossed = make("Cider Root", former, pki.root.key, NOW, ca=True, days=days).certificate
+        signer = pki.signer()
+        for others in ((crossed, pki.ca.certificate, pki.root.certificate), (pki.ca.certificate, crossed)):
+            checked = signers.check(Bundle(signer.key, signer.certificate, others), public=[pki.root.certificate], now=NOW)
+            assert (checked.above, checked.warnings) == ((pki.ca.certificate, pki.root.certificate), ())
+        with pytest.raises(BramleyError, match="expired" if days[1] < 0 else "the issuer of CN=Cider Root is missing"):
+            await bring(live, signer, others=(crossed, pki.ca.certificate))
 
     @pytest.mark.parametrize("name", UNFIT)
     async def test_unfit_identities_change_nothing(self, live: Live, pki: PKI, name: str) -> None:
@@ -351,6 +358,12 @@ class TestSignatures:
             assert verdict.judge(documents.read(signed), ours=[_root(live)], public=[], now=NOW).shown is Shown.UNVERIFIED
         await use(live, signer)
         assert openssl(await fetch(live), root, *options)[0] == 0
+
+    def test_a_signature_by_what_may_not_sign_is_not_shown_as_verified(self, pki: PKI) -> None:
+        mute = pki.signer("Mute", key_usage(key_encipherment=True))
+        signed = sign(PLAIN, certificate=mute.certificate, key=mute.key, chain=mute.above[:1], now=NOW)
+        judged = verdict.judge(documents.read(signed), ours=[pki.root.certificate], public=[], now=NOW)
+        assert (judged.shown, "allows no signatures" in judged.why) == (Shown.UNVERIFIED, True)
 
     async def test_without_a_name_the_chosen_one(self, live: Live) -> None:
         await use(live, Signer.HTTPS)

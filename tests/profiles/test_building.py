@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import UUID
 
@@ -67,6 +67,7 @@ anchors = "corp-root"
 server_names = ["radius.orchard.example"]
 """
 NOW = datetime(2027, 1, 1, tzinfo=UTC)
+TOO_EARLY = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
 SCEP = {"type": "scep", "url": "https://x/scep", "subject": "/CN=x"}
 CERTIFICATE = {"type": "certificate", "file": "root.der"}
 MAIL = {"type": "mail", "address": "{{ user.short_name }}@x", "incoming_server": "imap.x", "outgoing_server": "smtp.x"}
@@ -285,6 +286,13 @@ def test_what_is_said_of_the_whole_profile() -> None:
         (spec(removal_date=datetime(2027, 1, 1)), "removal_date", Rule.TYPE),
         (spec(removal_date=NOW.date()), "removal_date", Rule.TYPE),
         (spec(description=None), "description", Rule.TYPE),
+        (spec(description="a\x07b"), "description", Rule.FORM),
+        (spec(keys={"a\0": 1}), "keys", Rule.FORM),
+        (spec(keys={"A": [1, 1 << 64]}), "keys.A[1]", Rule.FORM),
+        (spec(removal_date=TOO_EARLY), "removal_date", Rule.FORM),
+        (spec(keys={"A": {"date": "0001-01-01T00:00:00+14:00"}}), "keys.A.date", Rule.FORM),
+        (spec(keys={"A": {"date": "2027-01-31T12:00:00"}}), "keys.A.date", Rule.FORM),
+        (spec(keys={"A": {"date": 5}}), "keys.A.date", Rule.TYPE),
         (spec(keys={"PayloadUUID": "x"}), "keys.PayloadUUID", Rule.UNIQUE_IDENTIFIER),
         (spec(keys=5), "keys", Rule.TYPE),
         (spec({}), "payloads[0].type", Rule.REQUIRED),
@@ -370,6 +378,26 @@ def test_what_cannot_be_read_is_refused(text: bytes, name: str) -> None:
         read_spec(text, name)
     assert refused.value.rule is Rule.IS_A_PROFILE
     assert "XYZZY" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (b'{"payloads": [{"ssid": "XYZZY", "type": "wifi", "ssid": "b"}]}', "x.json"),
+        (b"payloads:\n- ssid: XYZZY\n  type: wifi\n  ssid: b\n", "x.yaml"),
+        (b"a: {b: {ssid: XYZZY, ssid: XYZZY}}", "x.yml"),
+    ],
+)
+def test_of_two_values_for_one_key_none_is_taken(text: bytes, name: str) -> None:
+    with pytest.raises(BadProfile, match=r"ssid: .* came twice") as refused:
+        read_spec(text, name)
+    assert (refused.value.key, refused.value.rule) == ("ssid", Rule.UNIQUE_KEY)
+    assert "XYZZY" not in str(refused.value)
+
+
+def test_an_empty_description_is_told_in_words() -> None:
+    with pytest.raises(BadProfile, match="nothing came"):
+        read_spec(b"", "x.yaml")
 
 
 def test_too_much_is_refused() -> None:

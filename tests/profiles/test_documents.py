@@ -24,6 +24,9 @@ PAYLOAD = {"PayloadType": "com.apple.dock", "PayloadUUID": "U", "PayloadIdentifi
 MDM = {**PAYLOAD, "PayloadType": "com.apple.mdm"}
 
 
+ONLY_A_VERSION = bytes.fromhex("3012 06092a864886f70d010703 a005 3003 020100")
+
+
 def plain(*payloads: Any, **changes: Any) -> bytes:
     keys = {"PayloadType": "Configuration", "PayloadVersion": 1, "PayloadIdentifier": "example", "PayloadUUID": "P"}
     whole = {**keys, "PayloadDisplayName": "Orchard & Sons", "PayloadContent": list(payloads) or [PAYLOAD], **changes}
@@ -138,6 +141,9 @@ def test_a_profile_encrypted_whole_shows_nothing(openssl: Callable[..., bytes], 
         (plain(PayloadContent=None, EncryptedPayloadContent=b"no CMS"), "EncryptedPayloadContent", Rule.ENCRYPTED_IS_CMS),
         (plain(PayloadContent=None, EncryptedPayloadContent="text"), "EncryptedPayloadContent", Rule.ENCRYPTED_IS_CMS),
         (b"Content-Type: multipart/signed\n\nx", "", Rule.IS_A_PROFILE),
+        (plain(PayloadContent=None, EncryptedPayloadContent=ONLY_A_VERSION), "EncryptedPayloadContent", Rule.ENCRYPTED_IS_CMS),
+        (ONLY_A_VERSION, "", Rule.IS_A_PROFILE),
+        (b'<?xml version="1.0"?>\n<!-- a page -->\n<!DOCTYPE html><html></html>', "", Rule.IS_A_PROFILE),
         (b"-----BEGIN CMS-----\nAAAA\n-----END CMS", "", Rule.IS_A_PROFILE),
     ],
 )
@@ -145,6 +151,31 @@ def test_what_is_no_profile_is_refused_with_key_and_rule(data: bytes, key: str, 
     with pytest.raises(BadProfile) as refused:
         read(data)
     assert (refused.value.key, refused.value.rule) == (key, rule)
+
+
+def test_a_word_of_html_makes_no_page_of_a_profile() -> None:
+    described = plain(PayloadDescription="HTML")
+    commented = described.replace(b"<dict>", b"<!-- not <html> --><dict>", 1)
+    for data in (commented, described.replace(b"<string>HTML</string>", b"<string><![CDATA[<html>]]></string>")):
+        assert names(data)[0] is DocumentKind.PLAIN
+
+
+def test_what_is_signed_is_not_to_be_converted(signed: Callable[[bytes], bytes]) -> None:
+    for data, advice in (
+        (plistlib.dumps(plistlib.loads(plain()), fmt=plistlib.FMT_BINARY), "plutil -convert"),
+        (plain().decode().encode("utf-16"), "UTF-8"),
+    ):
+        with pytest.raises(BadProfile) as refused:
+            read(data)
+        assert advice in refused.value.advice
+        with pytest.raises(BadProfile) as refused:
+            read(signed(data))
+        assert "would not outlive" in refused.value.advice
+
+
+def test_a_signature_by_itself_is_told_as_such(openssl: Callable[..., bytes]) -> None:
+    with pytest.raises(BadProfile, match="by itself"):
+        read(openssl(plain(), "-sign -signer signer -inkey key -outform DER"))
 
 
 def test_payloads_in_clear_beside_encrypted_ones_are_refused(encrypted: bytes) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -99,9 +100,11 @@ def check(bundle: Bundle, *, public: Sequence[x509.Certificate], now: datetime) 
     try:
         if chains.is_ca(leaf):
             raise Invalid(f"{shown} is a CA: it signs certificates.", advice="Give a certificate that it issued, and its key.")
-        _require_signatures(leaf, shown)
-        chain = chains.chain_of(leaf, [*bundle.others, *public])
-        chains.verify(leaf, intermediates=chain[1:], anchors=chain[-1:], at=now)
+        if not certificates.may_sign(leaf):
+            raise Invalid(
+                f"The key usage of {shown} allows no signatures (digitalSignature).", advice="Give a certificate that may sign."
+            )
+        chain = _way_up(leaf, bundle.others, public, now)
         warnings = tuple(_warnings(chain, public, now))
     except (ChainError, BadCertificate) as error:
         raise Invalid(f"{shown} cannot sign profiles. {error.message}", advice=error.advice) from None
@@ -112,6 +115,11 @@ def check(bundle: Bundle, *, public: Sequence[x509.Certificate], now: datetime) 
             advice="Give it as another file, with what is above it up to the root: devices fetch no certificates for a profile.",
         )
     return Checked(chain[1:], warnings)
+
+
+def pair_of(bundle: Bundle, checked: Checked) -> Pair:
+    """An identity that was checked, as it signs."""
+    return Pair(bundle.certificate, bundle.key, _below_root(checked.above))
 
 
 async def import_files(
@@ -202,17 +210,24 @@ def _standing(tx: Tx, signer: Signer, *, signs: bool) -> Standing | None:
     return Standing(signer, signs, chain, ends(chain))
 
 
+def _way_up(
+    leaf: x509.Certificate, others: Sequence[x509.Certificate], public: Sequence[x509.Certificate], now: datetime
+) -> tuple[x509.Certificate, ...]:
+    """A chain that holds, of several the one up to a root; where none does, ChainError, or one that is not whole."""
+    # a CA may have a certificate by a former root besides: one way that holds is enough
+    pool = [*public, *others, leaf]
+    roots = [each for each in pool if each.subject == each.issuer]
+    for anchors in (roots, [each for each in others if _is_apples(each.issuer)]):
+        with suppress(ChainError):
+            return chains.verify(leaf, intermediates=pool, anchors=anchors, at=now)
+    chain = chains.chain_of(leaf, [*others, *public])
+    chains.verify(leaf, intermediates=chain[1:], anchors=chain[-1:], at=now)
+    return chain
+
+
 def _below_root(above: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
     """The CAs that go into a profile: a root that a device does not trust by itself, it would not trust for coming along."""
     return tuple(each for each in above if each.subject != each.issuer)
-
-
-def _require_signatures(leaf: x509.Certificate, shown: str) -> None:
-    usage = certificates.extension(leaf, x509.KeyUsage)
-    if usage is not None and not (usage.digital_signature or usage.content_commitment):
-        raise Invalid(
-            f"The key usage of {shown} allows no signatures (digitalSignature).", advice="Give a certificate that may sign."
-        )
 
 
 def _warnings(chain: Sequence[x509.Certificate], public: Sequence[x509.Certificate], now: datetime) -> list[str]:

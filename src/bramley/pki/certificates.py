@@ -121,6 +121,12 @@ def extensions(certificate: x509.Certificate) -> x509.Extensions:
         ) from None
 
 
+def may_sign(certificate: x509.Certificate) -> bool:
+    """Whether its key usage, if it has one, allows signatures over data (RFC 5280 4.2.1.3). BadCertificate as `extension`."""
+    usage = extension(certificate, x509.KeyUsage)
+    return usage is None or usage.digital_signature or usage.content_commitment
+
+
 def issued_by(certificate: x509.Certificate, issuer: x509.Certificate) -> bool:
     """Whether it names the issuer as its own, and that one's key has signed it. What else makes a path is for `chains`."""
     try:

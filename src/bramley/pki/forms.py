@@ -62,6 +62,7 @@ _CONTENT_TYPES: Final = {oids.SIGNED_DATA: Form.SIGNED, oids.ENVELOPED_DATA: For
 _SPACE: Final = b" \t\r\n\f\v"
 _PRINTABLE: Final = bytes(range(0x20, 0x7F)) + _SPACE
 _HTML: Final = re.compile(rb"(<!--[^>]{0,4096}-->\s*)*<(!doctype\s+html|html|head|body)\b", re.IGNORECASE)
+_XHTML: Final = re.compile(rb"<\?xml[^>]{0,4096}>\s*(<!--[^>]{0,4096}-->\s*)*<(!doctype\s+html|html)\b", re.IGNORECASE)
 _XML: Final = re.compile(rb"<(\?xml|!DOCTYPE\s+plist|plist|dict)\b")
 _MIME: Final = re.compile(rb"^(Content-Type|MIME-Version):", re.IGNORECASE | re.MULTILINE)
 _SSH: Final = re.compile(rb"(ssh-|ecdsa-sha2-|sk-|---- BEGIN SSH2|PuTTY-User-Key-File)")
@@ -124,7 +125,7 @@ def _form_of_text(data: bytes) -> Form:
     elif _HTML.match(head):
         found = Form.HTML
     elif _XML.match(head):
-        found = Form.HTML if b"<html" in head.lower() else Form.PLIST
+        found = Form.HTML if _XHTML.match(head) else Form.PLIST
     elif head[:1] in (b"{", b"["):
         found = Form.JSON
     elif is_pem(data):
@@ -148,7 +149,8 @@ def _by_tags(top: list[Node]) -> Form:
     """By the elements of the outermost SEQUENCE. Each line is the structure of one RFC."""
     match [node.tag for node in top]:
         case [ber.OBJECT_IDENTIFIER, 0xA0]:  # ContentInfo, RFC 5652 section 3
-            return _CONTENT_TYPES.get(values.oid(top[0]), Form.CMS)
+            form = _CONTENT_TYPES.get(values.oid(top[0]), Form.CMS)
+            return Form.CMS if form is Form.ENVELOPED and not _has_recipients(top[1]) else form
         case [ber.INTEGER, ber.SEQUENCE, ber.OCTET_STRING, *_]:  # PrivateKeyInfo, RFC 5208 section 5
             return Form.PRIVATE_KEY
         case [ber.INTEGER, ber.SEQUENCE] | [ber.INTEGER, ber.SEQUENCE, ber.SEQUENCE]:  # PFX, RFC 7292 section 4
@@ -166,6 +168,12 @@ def _by_tags(top: list[Node]) -> Form:
         case tags if set(tags) == {ber.INTEGER} and len(tags) in (_RSA_NUMBERS, _DSA_NUMBERS):  # RFC 8017 appendix A.1.2
             return Form.PRIVATE_KEY
     return Form.UNKNOWN
+
+
+def _has_recipients(content: Node) -> bool:
+    """Whether an EnvelopedData has recipients and a content for them (RFC 5652 section 6.1)."""
+    parts = [each for each in content.children[0].children if each.tag != _EXPLICIT]
+    return [each.tag for each in parts[:3]] == [ber.INTEGER, ber.SET, ber.SEQUENCE] and bool(parts[1].children)
 
 
 def _by_signed_tags(tags: list[int]) -> Form:

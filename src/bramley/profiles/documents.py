@@ -28,6 +28,10 @@ LARGEST: Final = 8 * 1024 * 1024
 _LIMITS: Final = Limits(size=LARGEST, depth=32, elements=20_000)
 _OPAQUE: Final = frozenset({"application/pkcs7-mime", "application/x-pkcs7-mime"})
 
+_SIGNED_SO: Final = (
+    "It is signed as it is, and the signature would not outlive a conversion: have it made as XML in UTF-8, and signed then."
+)
+
 
 class DocumentKind(StrEnum):
     """How a profile comes."""
@@ -83,12 +87,15 @@ def read(data: bytes) -> Document:
     return _enclosed(message, form)
 
 
-def _enclosed(data: bytes, form: Form) -> Document:
+def _enclosed(data: bytes, form: Form, *, signed: bool = False) -> Document:
     """A profile that nobody signed, or what a signature covers."""
     if form is Form.ENVELOPED:
         return Document(data, DocumentKind.ENCRYPTED)
     if form is Form.BINARY_PLIST:
-        raise _no_profile("a binary property list", "`plutil -convert xml1 FILE` on a Mac makes XML of it.")
+        advice = "`plutil -convert xml1 FILE` on a Mac makes XML of it."
+        raise _no_profile(form.value, _SIGNED_SO if signed else advice)
+    if form is Form.UTF16:
+        raise _no_profile(form.value, _SIGNED_SO if signed else "Save it as UTF-8.")
     if form is not Form.PLIST:
         raise _no_profile(form.value)
     try:
@@ -124,7 +131,7 @@ def _signed(message: bytes) -> Document:
             rule=Rule.SIGNATURE_HOLDS,
             advice="Get the profile again from whoever signed it: it was changed, cut short, or signed in a way not known here.",
         ) from None
-    inner = _enclosed(verified.content, form_of(verified.content))
+    inner = _enclosed(verified.content, form_of(verified.content), signed=True)
     return Document(
         message,
         DocumentKind.SIGNED_AND_ENCRYPTED if inner.encrypted else DocumentKind.SIGNED,

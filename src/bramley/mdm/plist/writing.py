@@ -54,7 +54,7 @@ def _write(value: Writable, add: Callable[[str], None], depth: int) -> None:
     elif isinstance(value, datetime):
         if value.tzinfo is None:
             raise BadValue("Expected a time with its time zone; one without came.")
-        add(f"<date>{value.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat()}Z</date>")
+        add(f"<date>{_in_utc(value).replace(tzinfo=None, microsecond=0).isoformat()}Z</date>")
     elif isinstance(value, list | tuple):
         _check_depth(depth)
         add("<array>")
@@ -63,6 +63,13 @@ def _write(value: Writable, add: Callable[[str], None], depth: int) -> None:
         add("</array>")
     else:
         raise BadValue(f"Expected a value that a property list can hold; a {type(value).__name__} came.")
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise BadValue("Expected a time that is in the years 1 to 9999 in UTC; another came.") from None
 
 
 def _check_depth(depth: int) -> None:

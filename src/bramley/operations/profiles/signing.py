@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from datetime import datetime
 
 from cryptography import x509
 
+from bramley.mdm.plist import PlistValue
 from bramley.model.enrollments import Enrollment
 from bramley.model.lineages import Version
 from bramley.model.profiles import Handling
@@ -19,10 +21,11 @@ from bramley.operations.profiles.making import Recipe
 from bramley.operations.profiles.recipients import recipient_of
 from bramley.operations.server_certificates import Pair
 from bramley.operations.signers import Signer
-from bramley.pki import certificates
-from bramley.profiles import documents, validate
+from bramley.pki import certificates, names
+from bramley.profiles import documents, validate, variables
 from bramley.profiles.documents import DocumentKind
 from bramley.profiles.encrypt import ContentCipher, encrypt
+from bramley.profiles.errors import MissingVariable, NoRecipient
 from bramley.profiles.sign import sign
 from bramley.storage.protocols import Tx
 
@@ -45,13 +48,14 @@ def sign_file(
 ) -> bytes:
     """A plain profile signed as it stands, octet for octet; or its payloads encrypted to the recipient before.
 
-    Raises BadProfile for what is no profile or breaks a rule, Invalid for one that is signed or encrypted already, NoRecipient,
-    and CannotSign.
+    Raises BadProfile for what is no profile or breaks a rule, Invalid for one that is signed or encrypted already, or that has
+    variables; NoRecipient, also for one that is not valid at `now`; and CannotSign.
     """
-    written = _plain(data)
+    written, content = _plain(data)
+    _require_no_variables(content)
     if recipient is not None:
-        content = documents.read(data).content
-        written = encrypt(dict(content or {}), recipient, cipher=cipher)
+        _require_in_force(recipient, now)
+        written = encrypt(content, recipient, cipher=cipher)
     return sign(written, certificate=pair.certificate, key=pair.key, chain=pair.chain, now=now)
 
 
@@ -72,10 +76,12 @@ async def sign_for_device(
     recipient = certificates.load(version.certificate) if version is not None and version.certificate else None
     chosen = cipher or ContentCipher(live.installation.settings.profiles.cipher)
     values = making.values_for(owner, live.installation.settings.organization, channel=channel)
-    return await asyncio.to_thread(making.make, Recipe(_plain(data), Handling.ENCRYPT, values, recipient, chosen), pair, now)
+    written, _ = _plain(data)
+    return await asyncio.to_thread(making.make, Recipe(written, Handling.ENCRYPT, values, recipient, chosen), pair, now)
 
 
-def _plain(data: bytes) -> bytes:
+def _plain(data: bytes) -> tuple[bytes, Mapping[str, PlistValue]]:
+    """A profile in clear: as it stands, and what it says."""
     document = documents.read(data)
     if document.kind is not DocumentKind.PLAIN or document.content is None:
         raise Invalid(
@@ -83,4 +89,28 @@ def _plain(data: bytes) -> bytes:
             advice="Take the one that it was made from: a second signature around it is no profile.",
         )
     validate.require(document.content)
-    return document.raw
+    return document.raw, document.content
+
+
+def _require_no_variables(content: Mapping[str, PlistValue]) -> None:
+    """Braces that `variables.fill` would change, the literal ones too, mean something for one device only."""
+    try:
+        filled = variables.fill(content, {}) == content
+        found = "two braces that stand for themselves"
+    except MissingVariable as error:
+        filled, found = False, f"{{{{ {error.name} }}}} at {error.path}"
+    if not filled:
+        raise Invalid(
+            f"Expected a profile without variables, which would be signed as they stand; {found} came.",
+            advice="Name the device that it is for with --device: they are filled in for it.",
+        )
+
+
+def _require_in_force(recipient: x509.Certificate, now: datetime) -> None:
+    begins, ends = recipient.not_valid_before_utc, recipient.not_valid_after_utc
+    if not begins <= now <= ends:
+        raise NoRecipient(
+            f"Expected a certificate that is valid now to encrypt to; {names.text(recipient.subject)} is valid "
+            f"from {begins:%Y-%m-%d} to {ends:%Y-%m-%d}.",
+            advice="Give the one that took its place.",
+        )

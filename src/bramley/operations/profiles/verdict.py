@@ -48,6 +48,9 @@ def judge(document: Document, *, ours: Sequence[x509.Certificate], public: Seque
     brought = [found for each in document.certificates if (found := _readable(each)) is not None]
     for anchors, words in ((ours, "Enrolled devices trust {}."), (public, "Devices trust {} from the start.")):
         chain = _chain(signer, brought, anchors, now)
+        if chain and not certificates.may_sign(signer):
+            why = "The key usage of the signer's certificate allows no signatures (digitalSignature)."
+            return Verdict(Shown.UNVERIFIED, why, chain)
         if chain:
             return Verdict(Shown.VERIFIED, words.format(names.text(chain[-1].subject)), chain)
     return _unverified(signer, brought, [*ours, *public], now)
@@ -68,10 +71,13 @@ def _unverified(
     except ChainError as error:
         if error.reason is not ChainReason.UNKNOWN_ISSUER:
             return Verdict(Shown.UNVERIFIED, error.message, (signer,))
-    others = [each for each in brought if each != signer]
-    missing = "a CA certificate is missing on the way to a root" if others else "no CA certificate comes with it"
-    why = f"It was issued by {names.text(signer.issuer)}, and {missing}: it should be signed with the whole chain."
-    return Verdict(Shown.UNVERIFIED, why, (signer,))
+    chain = chains.chain_of(signer, brought)
+    issuer = names.text(chain[-1].issuer)
+    why = (
+        f"{issuer}, which issued {names.text(chain[-1].subject)}, is neither enclosed nor a root that is known here. "
+        "If it is a root, --anchor names it; if not, the profile should be signed with the whole chain."
+    )
+    return Verdict(Shown.UNVERIFIED, why, chain)
 
 
 def _chain(

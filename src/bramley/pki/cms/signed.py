@@ -95,7 +95,10 @@ def _the_content(signed: SignedData, detached: bytes | None) -> bytes:
     """The content, from exactly one of the two places where it can be."""
     if signed.content is None:
         if detached is None:
-            raise SignatureInvalid("The content is in neither message nor call.", reason=SignatureReason.NO_CONTENT)
+            raise SignatureInvalid(
+                "Expected the content that was signed in the message; the signature came by itself (detached).",
+                reason=SignatureReason.NO_CONTENT,
+            )
         return detached
     if detached is not None:
         raise SignatureInvalid(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from typing import Any, Final
 
 import yaml
 
+from bramley.errors import BramleyError
+from bramley.mdm import plist
 from bramley.profiles.errors import BadProfile
 from bramley.profiles.rules import Rule
 from bramley.profiles.rules.finding import within
@@ -33,7 +35,7 @@ def read_spec(data: bytes, name: str) -> Mapping[str, Any]:
     try:
         match ending:
             case "json":
-                found = json.loads(data)
+                found = json.loads(data, object_pairs_hook=_without_duplicates)
             case "toml":
                 found = tomllib.loads(data.decode())
             case "yaml" | "yml":
@@ -45,7 +47,8 @@ def read_spec(data: bytes, name: str) -> Mapping[str, Any]:
         where = _POSITION.search(str(error))
         raise _unreadable(f"Expected {ending.upper()}; what came cannot be read{f', at {where[0]}' if where else ''}.") from None
     if not isinstance(found, dict):
-        raise _unreadable(f"Expected keys and values in a description; a {type(found).__name__} came.")
+        came = "nothing" if found is None else "something else"
+        raise _unreadable(f"Expected keys and values in a description; {came} came.")
     return found
 
 
@@ -57,6 +60,27 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise _unreadable("Expected YAML without references (*name); one came.")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        made = super().construct_mapping(node, deep=deep)
+        if len(made) < len(node.value):
+            _without_duplicates([(self.construct_object(key, deep=True), None) for key, _ in node.value])
+        return made
+
+
+def _without_duplicates(pairs: Sequence[tuple[Any, Any]]) -> dict[Any, Any]:
+    """A dictionary, in which of two values for one key neither would be a guess."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise BadProfile(
+            f"{str(twice)[:80]}: Expected each key once in its dictionary; this one came twice.",
+            key=str(twice)[:80],
+            rule=Rule.UNIQUE_KEY,
+            advice="Leave one of them out; payloads of one type go into a list.",
+        )
+    return found
 
 
 def plain(spec: Mapping[str, Any]) -> dict[str, Any]:
@@ -89,10 +113,21 @@ class _Copy:
             raise BadProfile(
                 f"{path}: Expected a moment with its time zone; one without came.", key=path, rule=Rule.TYPE, advice="Write …Z."
             )
-        if isinstance(value, str | int | float | bytes | datetime):
-            return value
-        came = "nothing" if value is None else f"a {type(value).__name__}"
-        raise BadProfile(f"{path}: Expected a value; {came} came.", key=path, rule=Rule.TYPE)
+        if isinstance(value, date) and not isinstance(value, datetime):
+            raise BadProfile(
+                f"{path}: Expected a moment; a day without a time came.", key=path, rule=Rule.TYPE, advice="Write …T12:00:00Z."
+            )
+        if value is None:
+            raise BadProfile(f"{path}: Expected a value; nothing came.", key=path, rule=Rule.TYPE)
+        self.require_writable(value, path)
+        return value
+
+    def require_writable(self, value: Any, path: str) -> None:
+        try:
+            plist.dumps(value)
+        except BramleyError as error:
+            rule = Rule.FORM if isinstance(value, str | int | datetime) else Rule.TYPE
+            raise BadProfile(f"{path}: {error.message}", key=path, rule=rule) from None
 
     def dictionary(self, value: Mapping[Any, Any], path: str, depth: int) -> dict[str, Any]:
         for key in value:
@@ -100,6 +135,7 @@ class _Copy:
                 raise BadProfile(
                     f"{path}: Expected texts as keys; {key!r:.40} came.", key=path, rule=Rule.TYPE, advice="Quote it."
                 )
+            self.require_writable(key, path)
         return {key: self.value(item, within(path, key), depth + 1) for key, item in value.items()}
 
 

@@ -14,6 +14,8 @@ from typing import Any, Final, NoReturn
 
 from cryptography import x509
 
+from bramley.errors import BramleyError
+from bramley.mdm import plist
 from bramley.mdm.plist import kind_of
 from bramley.pki import certificates, keys
 from bramley.pki.errors import PKIError
@@ -150,11 +152,11 @@ def _base64(value: Any, place: Place) -> bytes:
 
 
 def _date(value: Any, place: Place) -> datetime:
+    given = value if isinstance(value, datetime) else text(value, place)
     try:
-        found = value if isinstance(value, datetime) else datetime.fromisoformat(text(value, place))
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
+        found = given if isinstance(given, datetime) else datetime.fromisoformat(given)
+        plist.dumps(found)
+    except (ValueError, BramleyError):
         place.fail(Rule.FORM, "Expected a moment such as 2027-01-31T12:00:00Z; something else came.")
     return found
 

@@ -26,6 +26,7 @@ class Rule(StrEnum):
     ENCRYPTED_IS_CMS = "encrypted-is-CMS"
     ONE_MDM_PAYLOAD = "one-MDM-payload"
     UNIQUE_UUID = "unique-UUID"
+    UNIQUE_KEY = "unique-key"
     UNIQUE_IDENTIFIER = "unique-identifier"
     REFERENCE_EXISTS = "reference-exists"
     REFERENCE_FITS = "reference-fits"
