@@ -12,12 +12,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bramley.clock import SystemClock
+from bramley.mdm.commands import build
 from bramley.model.commands import CommandState
 from bramley.model.enrollments import EnrollmentID
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
-from bramley.operations import escrow, records
+from bramley.operations import device_commands, escrow, escrow_answers, records
 from bramley.operations.errors import Conflict, NotFound
 from bramley.pki import certificates, cms, names
 from bramley.pki.ca import profiles
@@ -109,6 +110,23 @@ async def test_a_new_escrow_key_leaves_the_old_ones_readable(play: Play) -> None
 
 
 @on_sqlite
+async def test_an_erased_mac_that_enrolls_anew_has_its_new_key_escrowed(play: Play) -> None:
+    await play.enable(1)
+    await play.escrowed(1)
+    here, first = play.stage.installation, play.mac.filevault.recovery_key
+    erase, serial = build("EraseDevice", {}), play.mac.device.serial_number
+    await device_commands.send(here, play.udid, erase, serial_number=serial, actor="test")
+    async with awake(play.mac):
+        await play.stage.until("the erasure", lambda tx: tx.commands.count_pending() == 0)
+    play.mac.unenrolled_because = None
+    await play.mac.enroll(await play.stage.link(udid=play.udid))
+    await play.escrowed(2)
+    assert escrow.PROFILE in play.mac.holdings.profiles
+    assert await play.revealed(every=True) == [play.mac.filevault.recovery_key, first]
+    assert play.mac.filevault.recovery_key != first
+
+
+@on_sqlite
 async def test_what_cannot_be_asked(play: Play) -> None:
     here = play.stage.installation
     with pytest.raises(Conflict, match="no escrow certificate"):
@@ -152,7 +170,7 @@ async def test_what_a_device_says_is_taken_only_if_it_opens(play: Play) -> None:
     for answer, words in answers:
         raw = b"" if answer is None else plistlib.dumps(answer)
         told = replace(command, state=CommandState.ACKNOWLEDGED, answer=raw)
-        why = await here.store.run(lambda tx, told=told: escrow.settle(tx, here, told, now=now, actor="test"))  # type: ignore[misc]
+        why = await here.store.run(lambda tx, told=told: escrow_answers.settle(tx, here, told, now=now, actor="test"))  # type: ignore[misc]
         assert words in why
     assert await play.revealed(every=True) == [play.mac.filevault.recovery_key]
 

@@ -254,6 +254,7 @@ class SimulatedDevice:
     async def _follow_up(self, after: After) -> None:
         if after is After.WIPE:
             self.wiped = True
+            self.filevault.erase()
             await self._leave("wiped")
             return
         if self.mdm.check_out_when_removed:

@@ -20,10 +20,14 @@ _CERTIFICATE: Final = "com.apple.security.pkcs1"
 
 
 class FileVault:
-    """A disk that is encrypted, and opens with a recovery key of six groups of four. It stays through re-enrollment."""
+    """A disk that is encrypted, and opens with a recovery key of six groups of four. It stays until the disk is erased."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
+        self.recovery_key = self._fresh()
+
+    def erase(self) -> None:
+        """The disk is another from now on, and opens with another key."""
         self.recovery_key = self._fresh()
 
     def escrowed(self, profiles: Sequence[Profile]) -> bytes | None:
