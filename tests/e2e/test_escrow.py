@@ -26,6 +26,7 @@ from bramley.pki.ca.authority import self_signed
 from bramley.rehearsal.cast import awake
 from bramley.rehearsal.stage import Stage, open_stage
 from bramley.sandbox.device import SimulatedDevice
+from bramley.sandbox.device.transport import Answer, Call, Transport
 from bramley.storage.protocols import Tx
 
 
@@ -107,6 +108,27 @@ async def test_a_new_escrow_key_leaves_the_old_ones_readable(play: Play) -> None
         return [each.state for each in tx.lineages.versions(lineage.id)]
 
     assert await play.stage.installation.store.read(states) == [VersionState.SUPERSEDED, VersionState.ACTIVE]
+
+
+@on_sqlite
+async def test_a_rotation_that_the_mac_has_begun_is_not_overtaken(play: Play) -> None:
+    await play.enable(1)
+    await play.escrowed(1)
+    here = play.stage.installation
+    await escrow.rotate(here, play.udid, actor="test")
+    real = Transport.deliver
+
+    async def rotate_again(transport: Transport, call: Call) -> Answer:
+        """Once the Mac has a new key, and before it has told it."""
+        if b"EncryptedNewRecoveryKey" in (call.body or b""):
+            with pytest.raises(Conflict, match="has not answered yet"):
+                await escrow.rotate(here, play.udid, actor="test")
+        return await real(transport, call)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Transport, "deliver", rotate_again)
+        await play.escrowed(2)
+    assert (await play.revealed())[0] == play.mac.filevault.recovery_key
 
 
 @on_sqlite

@@ -153,6 +153,21 @@ async def test_a_mac_that_has_left_is_not_asked(live: Live, mac: Enrollment) -> 
     assert await _states(live) == [VersionState.ISSUED]
 
 
+async def test_while_the_mac_makes_a_key_it_is_not_told_to_make_another(live: Live, mac: Enrollment) -> None:
+    active = await _enabled(live)
+    rotation = await escrow.rotate(live.installation, UDID, actor="test")
+    with pytest.raises(Conflict, match="has not answered yet"):
+        await escrow.rotate(live.installation, UDID, actor="test")
+    asked = await escrow.fetch(live.installation, UDID, actor="test")
+    assert [each.uuid for each in await _pending(live)] == [rotation.uuid, asked.uuid]
+    await escrow.enable(live, UDID, actor="test")
+    assert rotation.uuid in [each.uuid for each in await _pending(live)]
+
+    assert await _answer(live, rotation, CommandState.ACKNOWLEDGED, _rotated(active, SECOND)) == ""
+    assert await _revealed(live) == [SECOND, FIRST]
+    assert (await escrow.rotate(live.installation, UDID, actor="test")).uuid != rotation.uuid
+
+
 async def test_a_rotation_is_opened_by_the_key_in_force_and_told_to_the_certificate_in_force(live: Live, mac: Enrollment) -> None:
     await _enabled(live)
     active = await _enabled(live)
@@ -187,6 +202,14 @@ async def test_a_key_in_an_answer_that_is_none_is_not_taken(live: Live, mac: Enr
     rotation = await escrow.rotate(live.installation, UDID, actor="test")
     complaint = await _answer(live, rotation, state, _rotated(active, SECOND))
     assert (state in complaint, await _revealed(live)) == (True, [FIRST])
+
+
+@pytest.mark.parametrize("text", ["", "\0\r\n "])
+async def test_an_empty_key_is_not_taken(live: Live, mac: Enrollment, text: str) -> None:
+    active = await _enabled(live)
+    rotation = await escrow.rotate(live.installation, UDID, actor="test")
+    assert "is empty" in await _answer(live, rotation, CommandState.ACKNOWLEDGED, _rotated(active, text))
+    assert await _revealed(live) == [FIRST]
 
 
 async def test_a_kept_key_that_does_not_open_stands_in_no_later_ones_way(live: Live, mac: Enrollment) -> None:

@@ -103,21 +103,20 @@ async def fetch(here: Installation, device: str, *, actor: str) -> Command:
 async def rotate(here: Installation, device: str, *, actor: str) -> Command:
     """Has the Mac make a new recovery key, by means of the one in force, and tell it.
 
-    NotFound; Conflict where none is known.
+    NotFound; Conflict where none is known, and while an earlier rotation waits for its answer.
     """
     now = here.clock.now()
 
     def act(tx: Tx) -> Command:
         enrollment = _mac(tx, device)
         escrow = escrow_standing.require_in_force(tx, enrollment)
+        _require_no_rotation(tx, enrollment)
         command: dict[str, PlistValue] = {
             "RequestType": ROTATE,
             "KeyType": "personal",
             "FileVaultUnlock": {"Password": _in_force(tx, here.sealer, enrollment)},
             "ReplyEncryptionCertificate": escrow.certificate or b"",
         }
-        for earlier in commands.pending_of(tx, enrollment.key, ESCROW_ANSWERED):
-            tx.commands.withdraw(enrollment.key, earlier.uuid, now)
         sent = commands.queue(
             tx, here.sealer, enrollment, Raw(ROTATE, command), actor=actor, now=now, job_on_answer=ESCROW_ANSWERED
         )
@@ -181,6 +180,15 @@ def _mac(tx: Tx, device: str) -> Enrollment:
     if (enrollment.product_name or "").startswith(_NOT_MACS):
         raise Conflict(f"{device} is a {enrollment.product_name}: FileVault is for Macs.")
     return enrollment
+
+
+def _require_no_rotation(tx: Tx, enrollment: Enrollment) -> None:
+    """Conflict while one is pending: the Mac may have made the new key already, and its answer is all that tells it."""
+    if any(each.request_type == ROTATE for each in commands.pending_of(tx, enrollment.key, ESCROW_ANSWERED)):
+        raise Conflict(
+            f"{enrollment.id} was told to make a new recovery key, and has not answered yet.",
+            advice=f"Wait for its answer; `bramley device show {enrollment.id}` shows it.",
+        )
 
 
 def _in_force(tx: Tx, sealer: Sealer, enrollment: Enrollment) -> str:

@@ -43,6 +43,8 @@ def settle(tx: Tx, here: Installation, command: Command, *, now: datetime, actor
         text = escrow_standing.text(tx, here.sealer, fresh)
     except Conflict as error:
         return error.message
+    if not text:
+        return "the recovery key that the Mac told is empty"
     if _is_known(tx, here.sealer, enrollment, text):
         return ""
     detail = {"certificate": version.sha256, "replaces": bool(tx.recovery_keys.of(enrollment.id))}
