@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Final
 
 from bramley.mdm import plist
+from bramley.mdm.commands import Request
 from bramley.mdm.errors import BadMessage
 from bramley.mdm.report import MAX_REPORT_BYTES
 from bramley.model import ids
@@ -51,6 +52,15 @@ def settle(tx: Tx, here: Installation, command: Command, *, now: datetime, actor
     tx.recovery_keys.add(fresh)
     tx.events.append(Event(now, EventKind.RECOVERY_KEY_KEPT, actor, enrollment.key, version.id, detail))
     return ""
+
+
+def require_kept(request: Request) -> None:
+    """Conflict for a command by hand that changes a Mac's recovery key: nobody would keep the new one."""
+    if request.request_type == ROTATE and request.to_plist().get("KeyType") == "personal":
+        raise Conflict(
+            "The new recovery key that a Mac tells on RotateFileVaultKey is kept only where `bramley escrow rotate` has sent it.",
+            advice="Use that; what was asked for here was not sent.",
+        )
 
 
 def _is_known(tx: Tx, sealer: Sealer, enrollment: Enrollment, text: str) -> bool:
