@@ -237,6 +237,14 @@ async def test_a_user_of_a_mac_has_no_disk(live: Live, mac: Enrollment) -> None:
     assert (await _pending(live), await _pending(live, jo.key)) == ([], [])
 
 
+async def test_user_enrollment_leaves_the_disk_to_its_owner(live: Live, mac: Enrollment) -> None:
+    owned = replace(mac, udid=None, enrollment_id=UDID)
+    await live.installation.store.run(lambda tx: tx.enrollments.update(owned))
+    with pytest.raises(Conflict, match="User Enrollment"):
+        await escrow.enable(live, UDID, actor="test")
+    assert (await _pending(live), await _versions(live)) == ([], [])
+
+
 class TestANewLife:
     """After an erasure, or after management was removed, the Mac has lost the profile; the disk may be another."""
 
@@ -272,6 +280,15 @@ class TestANewLife:
         assert await Escrow(live).outlived([left, left]) == [DONE, DONE]
         assert [each.request_type for each in await _pending(live)] == ["InstallProfile"]
         assert await _states(live) == [VersionState.ACTIVE, VersionState.ISSUED]
+
+    @pytest.mark.parametrize("state", [EnrollmentState.QUARANTINED, EnrollmentState.CHECKED_OUT])
+    async def test_one_that_is_not_active_is_sent_none(
+        self, live: Live, mac: Enrollment, clock: SetClock, state: EnrollmentState
+    ) -> None:
+        await _enabled(live)
+        await _begin_again(live, clock, state=state)
+        await escrow.enable_again(live, KEY, actor="test")
+        assert (await _pending(live), await _states(live)) == ([], [VersionState.ACTIVE])
 
     async def test_one_that_was_on_its_way_is_sent_too(self, live: Live, mac: Enrollment, clock: SetClock) -> None:
         await escrow.enable(live, UDID, actor="test")

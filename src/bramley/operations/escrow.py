@@ -179,6 +179,8 @@ def _mac(tx: Tx, device: str) -> Enrollment:
         raise Conflict(f"{device} is no Mac by itself.", advice="Name the Mac.")
     if (enrollment.product_name or "").startswith(_NOT_MACS):
         raise Conflict(f"{device} is a {enrollment.product_name}: FileVault is for Macs.")
+    if enrollment.enrollment_id is not None:
+        raise Conflict(f"{device} is under User Enrollment, which forbids FileVault escrow.")
     return enrollment
 
 
