@@ -12,12 +12,13 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from bramley.clock import SystemClock
+from bramley.mdm.commands import build
 from bramley.model.commands import CommandState
 from bramley.model.enrollments import EnrollmentID
 from bramley.model.events import EventKind
 from bramley.model.kinds import Kind
 from bramley.model.lineages import VersionState
-from bramley.operations import escrow, records
+from bramley.operations import device_commands, escrow, escrow_answers, records
 from bramley.operations.errors import Conflict, NotFound
 from bramley.pki import certificates, cms, names
 from bramley.pki.ca import profiles
@@ -25,6 +26,7 @@ from bramley.pki.ca.authority import self_signed
 from bramley.rehearsal.cast import awake
 from bramley.rehearsal.stage import Stage, open_stage
 from bramley.sandbox.device import SimulatedDevice
+from bramley.sandbox.device.transport import Answer, Call, Transport
 from bramley.storage.protocols import Tx
 
 
@@ -109,6 +111,44 @@ async def test_a_new_escrow_key_leaves_the_old_ones_readable(play: Play) -> None
 
 
 @on_sqlite
+async def test_a_rotation_that_the_mac_has_begun_is_not_overtaken(play: Play) -> None:
+    await play.enable(1)
+    await play.escrowed(1)
+    here = play.stage.installation
+    await escrow.rotate(here, play.udid, actor="test")
+    real = Transport.deliver
+
+    async def rotate_again(transport: Transport, call: Call) -> Answer:
+        """Once the Mac has a new key, and before it has told it."""
+        if b"EncryptedNewRecoveryKey" in (call.body or b""):
+            with pytest.raises(Conflict, match="has not answered yet"):
+                await escrow.rotate(here, play.udid, actor="test")
+        return await real(transport, call)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Transport, "deliver", rotate_again)
+        await play.escrowed(2)
+    assert (await play.revealed())[0] == play.mac.filevault.recovery_key
+
+
+@on_sqlite
+async def test_an_erased_mac_that_enrolls_anew_has_its_new_key_escrowed(play: Play) -> None:
+    await play.enable(1)
+    await play.escrowed(1)
+    here, first = play.stage.installation, play.mac.filevault.recovery_key
+    erase, serial = build("EraseDevice", {}), play.mac.device.serial_number
+    await device_commands.send(here, play.udid, erase, serial_number=serial, actor="test")
+    async with awake(play.mac):
+        await play.stage.until("the erasure", lambda tx: tx.commands.count_pending() == 0)
+    play.mac.unenrolled_because = None
+    await play.mac.enroll(await play.stage.link(udid=play.udid))
+    await play.escrowed(2)
+    assert escrow.PROFILE in play.mac.holdings.profiles
+    assert await play.revealed(every=True) == [play.mac.filevault.recovery_key, first]
+    assert play.mac.filevault.recovery_key != first
+
+
+@on_sqlite
 async def test_what_cannot_be_asked(play: Play) -> None:
     here = play.stage.installation
     with pytest.raises(Conflict, match="no escrow certificate"):
@@ -152,7 +192,7 @@ async def test_what_a_device_says_is_taken_only_if_it_opens(play: Play) -> None:
     for answer, words in answers:
         raw = b"" if answer is None else plistlib.dumps(answer)
         told = replace(command, state=CommandState.ACKNOWLEDGED, answer=raw)
-        why = await here.store.run(lambda tx, told=told: escrow.settle(tx, here, told, now=now, actor="test"))  # type: ignore[misc]
+        why = await here.store.run(lambda tx, told=told: escrow_answers.settle(tx, here, told, now=now, actor="test"))  # type: ignore[misc]
         assert words in why
     assert await play.revealed(every=True) == [play.mac.filevault.recovery_key]
 

@@ -57,6 +57,16 @@ async def test_what_destroys_must_be_meant(
     assert sent.command.request_type == request_.request_type
 
 
+async def test_a_recovery_key_is_not_changed_where_nobody_keeps_the_new_one(installation: Installation, mac: Enrollment) -> None:
+    keys = {"KeyType": "personal", "FileVaultUnlock": {"Password": "hunter2"}, "ReplyEncryptionCertificate": "eA=="}
+    with pytest.raises(Conflict, match="bramley escrow rotate") as refused:
+        await device_commands.send(installation, "udid", build("RotateFileVaultKey", keys), actor="test")
+    assert "hunter2" not in str(refused.value)
+    assert await _pending(installation) == 0
+    institutional = build("RotateFileVaultKey", {**keys, "KeyType": "institutional", "NewCertificate": "eA=="})
+    assert (await device_commands.send(installation, "udid", institutional, actor="test")).pin is None
+
+
 async def test_one_without_a_serial_number_is_meant_by_its_id(installation: Installation) -> None:
     await _enroll(installation, serial_number=None)
     await device_commands.send(installation, "k", LOCK, serial_number="UDID", actor="test")

@@ -9,13 +9,13 @@ import pytest
 
 from bramley.jobs.quarantine import Quarantines
 from bramley.mdm import connect
-from bramley.mdm.commands import Raw, SecurityInfo
+from bramley.mdm.commands import BadCommand, Raw, SecurityInfo, build
 from bramley.model.commands import Command, CommandState, CommandUUID
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState
 from bramley.model.events import EventKind
 from bramley.model.jobs import DONE, Job, Outcome
 from bramley.model.lineages import RevocationReason, VersionState
-from bramley.operations import commands, devices, identities, quarantine, suspension
+from bramley.operations import commands, device_commands, devices, identities, quarantine, suspension
 from bramley.operations.devices import DeviceDetail
 from bramley.operations.errors import Conflict, Invalid, NotFound, OperationError
 from bramley.operations.live import Live
@@ -99,6 +99,26 @@ async def test_one_that_could_not_be_erased_stays_for_a_person_to_decide(
     assert await _states(live) == (EnrollmentState.QUARANTINED, [VersionState.ACTIVE])
     await _answered(live, await _order(live, ERASE), CommandState.ACKNOWLEDGED)
     assert await _states(live) == (EnrollmentState.CHECKED_OUT, [VersionState.REVOKED])
+
+
+@pytest.mark.parametrize("measure", Measure)
+async def test_what_user_enrollment_forbids_is_not_ordered(live: Live, device: EnrollmentKey, measure: Measure) -> None:
+    await commands.send(live.installation, UDID, SecurityInfo(), actor="test")
+    owned = {"udid": None, "enrollment_id": UDID, "product_name": "Mac14,2", "os_version": "15.1"}
+
+    def change(tx: Tx) -> None:
+        row = tx.enrollments.get(device)
+        assert row is not None
+        tx.enrollments.update(replace(row, **owned))  # type: ignore[arg-type]
+
+    await live.installation.store.run(change)
+    with pytest.raises(BadCommand, match="User Enrollment") as refused:
+        await _order(live, Order(measure, UDID))
+    with pytest.raises(BadCommand) as by_hand:
+        await device_commands.send(live.installation, UDID, build(measure.value, {}), serial_number=UDID, actor="test")
+    assert refused.value.message == by_hand.value.message
+    shown = await _shown(live)
+    assert (shown.enrollment.state, {c.request_type for c in shown.commands}) == (EnrollmentState.ACTIVE, {"SecurityInfo"})
 
 
 async def test_a_late_acknowledgement_of_a_lock_does_not_cost_the_erasure(live: Live, device: EnrollmentKey) -> None:

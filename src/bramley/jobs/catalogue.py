@@ -23,7 +23,7 @@ from bramley.mdm.records import RETIRE_IDENTITIES
 from bramley.mdm.token_update import DELIVER_PROFILES, PUSH
 from bramley.operations.ca_plan import ADVANCE
 from bramley.operations.crl_due import PUBLISH_CRLS
-from bramley.operations.escrow import ESCROW_ANSWERED, ESCROW_INSTALLED
+from bramley.operations.escrow import ESCROW_ANSWERED, ESCROW_INSTALLED, ESCROW_OUTLIVED
 from bramley.operations.live import Live
 from bramley.operations.network.sending import NETWORK_ANSWERED
 from bramley.operations.profiles.checking import CHECK_PROFILES, PROFILES_LISTED
@@ -59,12 +59,13 @@ def runner(live: Live, sender: Sender) -> Runner:
             PUBLISH_CRLS: revocations.publish,
             REVOCATION_UPKEEP: revocations.upkeep,
             ADVANCE: plans.Plans(live),
-            DELIVER_PROFILES: profiles.deliver,
+            DELIVER_PROFILES: escrow.with_deliveries(profiles.deliver),
             FAN_OUT: profiles.changed,
             PROFILE_ANSWERED: profiles.answered,
             PROFILES_LISTED: profiles.listed,
             CHECK_PROFILES: profiles.check_again,
             ESCROW_INSTALLED: escrow.installed,
+            ESCROW_OUTLIVED: escrow.outlived,
             ESCROW_ANSWERED: escrow.answered,
             housekeeping.OWN_CERTIFICATES: upkeep.own_certificates,
             housekeeping.SWEEP: upkeep.sweep,

@@ -16,7 +16,7 @@ from bramley.mdm.token_update import leave_push
 from bramley.model.commands import Command
 from bramley.model.enrollments import Enrollment
 from bramley.model.events import Event, EventKind
-from bramley.operations import commands, devices, identities, replacements
+from bramley.operations import commands, devices, escrow_answers, identities, replacements
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation
 from bramley.operations.records import require_reason
@@ -59,8 +59,10 @@ async def send(
     What destroys must come with the device's `serial_number` once more (its id, where it has told none). A Mac that is locked or
     erased gets a PIN, unless one was given, and ClearPasscode the UnlockToken. Raises BadCommand for what breaks the table's
     rules, or is nothing for this device; BadProfile for a profile that would change how the device was enrolled; Invalid for
-    another serial number; NotFound; Conflict for a device that has left, or whose UnlockToken is not known.
+    another serial number; NotFound; Conflict for a device that has left, or whose UnlockToken is not known, and for a
+    RotateFileVaultKey whose new key nobody would keep.
     """
+    escrow_answers.require_kept(request)
     now = installation.clock.now()
     judged = await replacements.judge(installation, device, request)
 

@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 from bramley.lifecycle import states
-from bramley.mdm.commands import Raw
+from bramley.mdm.commands import Raw, Receiver, require, target_of
 from bramley.mdm.token_update import leave_delivery, leave_push
 from bramley.model.commands import Command, CommandState, CommandUUID
 from bramley.model.enrollments import Enrollment, EnrollmentKey, EnrollmentState
@@ -79,7 +79,8 @@ async def quarantine(
     With an `order` that command is queued in the place of an earlier one, a push left, and the identity revoked (`because`, RFC
     5280 section 5.3.1) once it is acknowledged. With `revoke_now` it is revoked at once, and nothing can be ordered any more.
     NotFound; Conflict where the device is not enrolled, or in quarantine already and nothing new is asked for, or where an order
-    could not reach it; Invalid where the serial number is not the device's, and for an empty reason.
+    could not reach it; Invalid where the serial number is not the device's, and for an empty reason; BadCommand where the device
+    takes no such order.
     """
     reason = require_reason(reason)
     if order is not None and revoke_now:
@@ -177,10 +178,12 @@ def _require_reachable(tx: Tx, enrollment: Enrollment) -> None:
 
 
 def _give(tx: Tx, sealer: Sealer, enrollment: Enrollment, order: Order, now: datetime, actor: str) -> Command:
-    """Queues what is ordered, in the place of what was ordered before."""
+    """Queues what is ordered, in the place of what was ordered before. BadCommand for what is nothing for this device."""
     _withdraw(tx, enrollment.key, now)
     request = {"RequestType": order.measure.value, **({"PIN": order.pin} if order.pin else {})}
     filled, _pin = device_commands.fill(sealer, enrollment, Raw(order.measure, request))  # `bramley device pin` tells it
+    target = target_of(enrollment.product_name, enrollment.os_version)
+    require(filled, Receiver(target, user_enrollment=enrollment.enrollment_id is not None), filled=True)
     command = commands.queue(
         tx,
         sealer,

@@ -232,10 +232,11 @@ async def test_a_device_lives_by_pushes(device_for: Callable[..., SimulatedDevic
     assert server.messages.count("Idle") == 0
     server.send("SecurityInfo")
     wake(apns, mine.token, mine.push_magic, moment)
-    await until(lambda: len(device.history) == 1)
+    # the next command is for the next session
+    await until(lambda: len(device.history) == 1 and mine.owed is None)
     server.send("ProfileList")
     wake(apns, joes.token, joes.push_magic, moment)
-    await until(lambda: len(device.history) == 2)
+    await until(lambda: len(device.history) == 2 and joes.owed is None)
     assert server.seen[-1].plist["UserID"] == JO.user_id
     server.send("EraseDevice")
     wake(apns, mine.token, mine.push_magic, moment)

@@ -19,6 +19,21 @@ from bramley.sandbox.device.profile import Profile
 
 COMMAND_ERRORS: Final = "MCMDMErrorDomain"
 UNKNOWN_COMMAND: Final = 12021
+NOT_ALLOWED: Final = 12007
+"""A number of our choice: Apple does not publish those of devices."""
+
+_FOR_USERS: Final = frozenset(
+    {
+        "CertificateList",
+        "DeviceInformation",
+        "InstallProfile",
+        "InstalledApplicationList",
+        "ProfileList",
+        "RemoveProfile",
+        "SecurityInfo",
+        "Settings",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +47,8 @@ class Knowledge:
     user_enrollment: bool
     filevault: FileVault
     condition: Condition = field(default_factory=Condition)
+    user_channel: bool = False
+    """Whether it is a user of the device who is asked."""
 
     @property
     def supervised(self) -> bool:
@@ -66,22 +83,22 @@ def _device_information(command: Mapping[str, Any], known: Knowledge) -> Message
 
 
 def _security_info(_command: Mapping[str, Any], known: Knowledge) -> Message:
-    management = {"EnrolledViaDEP": False, "IsUserEnrollment": known.user_enrollment, "UserApprovedEnrollment": True}
+    management = {"IsUserEnrollment": known.user_enrollment}
+    told: Message
     if not known.device.is_mac:
-        return {
-            "SecurityInfo": {
-                "PasscodePresent": known.condition.passcode,
-                "PasscodeCompliant": True,
-                "ManagementStatus": management,
-            }
-        }
-    told: Message = {
+        told = {"PasscodeCompliant": True, "ManagementStatus": management}
+        return {"SecurityInfo": told if known.user_enrollment else {**told, "PasscodePresent": known.condition.passcode}}
+    told = {
         "FDE_Enabled": True,
+        "SystemIntegrityProtectionEnabled": True,
+        "ManagementStatus": {**management, "EnrolledViaDEP": False, "UserApprovedEnrollment": True},
+    }
+    if known.user_enrollment:
+        return {"SecurityInfo": told}
+    told |= {
         "FDE_HasPersonalRecoveryKey": True,
         "FDE_HasInstitutionalRecoveryKey": False,
-        "SystemIntegrityProtectionEnabled": True,
         "BootstrapTokenAllowedForAuthentication": "allowed",
-        "ManagementStatus": management,
     }
     if (escrowed := known.filevault.escrowed(known.profiles)) is not None:
         told |= {"FDE_PersonalRecoveryKeyCMS": escrowed}
@@ -127,6 +144,11 @@ QUERIES: Final[Mapping[str, Callable[[Mapping[str, Any], Knowledge], Message]]] 
     }
 )
 """RequestType → what it is answered with. None of them changes the device."""
+
+
+def is_for(request_type: str, known: Knowledge) -> bool:
+    """Whether who is asked takes such commands. A user takes some only, and none but Macs have users."""
+    return not known.user_channel or (known.device.is_mac and request_type in _FOR_USERS)
 
 
 def unknown(request_type: str) -> Message:

@@ -214,7 +214,7 @@ class SimulatedDevice:
             outcome = await execute(
                 command,
                 holdings=channel.holdings,
-                knowledge=self._knowledge(channel.holdings),
+                knowledge=self._knowledge(channel),
                 renew=self._renew,
                 open_with=self._open,
             )
@@ -225,7 +225,8 @@ class SimulatedDevice:
     def _holdings(self, *, for_user: bool = False) -> Holdings:
         return Holdings(self.transport, self._clock, legacy_scep=self.behaviour.legacy_scep, for_user=for_user)
 
-    def _knowledge(self, holdings: Holdings) -> Knowledge:
+    def _knowledge(self, channel: Channel) -> Knowledge:
+        holdings = channel.holdings
         return Knowledge(
             self.device,
             [each.certificate for each in holdings.identities],
@@ -234,6 +235,7 @@ class SimulatedDevice:
             self.behaviour.user_enrollment,
             self.filevault,
             self.condition,
+            user_channel=channel.user is not None,
         )
 
     async def _renew(self, profile: Profile) -> None:
@@ -254,6 +256,7 @@ class SimulatedDevice:
     async def _follow_up(self, after: After) -> None:
         if after is After.WIPE:
             self.wiped = True
+            self.filevault.erase()
             await self._leave("wiped")
             return
         if self.mdm.check_out_when_removed:

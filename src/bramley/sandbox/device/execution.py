@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any, Final
 
 from bramley.sandbox.device import commands, orders
+from bramley.sandbox.device.contents import require_for
+from bramley.sandbox.device.forms import is_formed
 from bramley.sandbox.device.holdings import Holdings
 from bramley.sandbox.device.messages import Message, error_chain
 from bramley.sandbox.device.profile import Profile
@@ -16,10 +17,6 @@ from bramley.sandbox.errors import BadProfile, IdentityRefused
 
 NEVER_NOT_NOW: Final = frozenset({"DeviceLock", "EraseDevice", "RemoveProfile"})
 """Commands that Apple's clients carry out whatever else is going on."""
-
-_REQUIRED: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
-    {"DeviceInformation": ("Queries", list), "InstallProfile": ("Payload", bytes), "RemoveProfile": ("Identifier", str)}
-)
 
 
 class After(StrEnum):
@@ -51,17 +48,15 @@ async def execute(
     command: Mapping[str, Any], *, holdings: Holdings, knowledge: commands.Knowledge, renew: Renew, open_with: OpenProfile
 ) -> Outcome:
     """Carries out one command. Raises only what ends the session: no answer from the server, or the end of enrollment."""
-    request_type = command.get("RequestType")
-    if not isinstance(request_type, str):
+    if not is_formed(command):
         return Outcome("CommandFormatError")
-    if request_type in _REQUIRED:
-        key, kind = _REQUIRED[request_type]
-        if not isinstance(command.get(key), kind):
-            return Outcome("CommandFormatError")
+    request_type: str = command["RequestType"]
+    if not commands.is_for(request_type, knowledge):
+        return Outcome("Error", commands.unknown(request_type))
     if (query := commands.QUERIES.get(request_type)) is not None:
         return Outcome("Acknowledged", query(command, knowledge))
     if request_type == "InstallProfile":
-        return await _install(command["Payload"], holdings, renew, open_with)
+        return await _install(command["Payload"], holdings, knowledge, renew, open_with)
     if request_type == "RemoveProfile":
         return await _remove(command["Identifier"], holdings)
     if (order := orders.ORDERS.get(request_type)) is not None:
@@ -77,10 +72,18 @@ async def execute(
     return Outcome("Error", commands.unknown(request_type))
 
 
-async def _install(payload: bytes, holdings: Holdings, renew: Renew, open_with: OpenProfile) -> Outcome:
+async def _install(
+    payload: bytes, holdings: Holdings, knowledge: commands.Knowledge, renew: Renew, open_with: OpenProfile
+) -> Outcome:
     """InstallProfile; over MDM an unsigned profile will do, but one that is signed must be signed well."""
     try:
         profile = open_with(payload)
+        require_for(
+            profile.payloads,
+            mac=knowledge.device.is_mac,
+            user_enrollment=knowledge.user_enrollment,
+            user_channel=knowledge.user_channel,
+        )
         if holdings.is_enrollment(profile.identifier):
             await renew(profile)
         else:
@@ -93,6 +96,9 @@ async def _install(payload: bytes, holdings: Holdings, renew: Renew, open_with: 
 
 
 def _rotate(command: Mapping[str, Any], knowledge: commands.Knowledge) -> Outcome:
+    if knowledge.user_enrollment:
+        words = "The command is not allowed with User Enrollment."
+        return Outcome("Error", error_chain(commands.NOT_ALLOWED, commands.COMMAND_ERRORS, words))
     try:
         message = knowledge.filevault.rotate(command)
     except ValueError as error:

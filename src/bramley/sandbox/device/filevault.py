@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import string
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
@@ -13,17 +13,19 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from bramley.pki import certificates
 from bramley.pki.errors import BadCertificate
+from bramley.sandbox.device.contents import ESCROW
 from bramley.sandbox.device.profile import Profile
-
-_ESCROW: Final = "com.apple.security.FDERecoveryKeyEscrow"
-_CERTIFICATE: Final = "com.apple.security.pkcs1"
 
 
 class FileVault:
-    """A disk that is encrypted, and opens with a recovery key of six groups of four. It stays through re-enrollment."""
+    """A disk that is encrypted, and opens with a recovery key of six groups of four. It stays until the disk is erased."""
 
     def __init__(self, chance: random.Random) -> None:
         self._chance = chance
+        self.recovery_key = self._fresh()
+
+    def erase(self) -> None:
+        """The disk is another from now on, and opens with another key."""
         self.recovery_key = self._fresh()
 
     def escrowed(self, profiles: Sequence[Profile]) -> bytes | None:
@@ -61,11 +63,10 @@ def escrow_certificate(profiles: Sequence[Profile]) -> x509.Certificate | None:
     """The certificate that the installed profiles want recovery keys encrypted to: of a pkcs1 payload in the same profile."""
     for profile in profiles:
         for payload in profile.payloads:
-            if payload.get("PayloadType") == _ESCROW:
+            if payload["PayloadType"] == ESCROW:
                 wanted = payload.get("EncryptCertPayloadUUID")
                 named = (each for each in profile.payloads if each.get("PayloadUUID") == wanted)
-                found = next((each for each in named if each.get("PayloadType") == _CERTIFICATE), None)
-                return None if found is None else certificates.load(found["PayloadContent"])
+                return certificates.load(next(named)["PayloadContent"])
     return None
 
 

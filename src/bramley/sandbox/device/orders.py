@@ -9,12 +9,11 @@ from types import MappingProxyType
 from typing import Any, Final
 from xml.parsers.expat import ExpatError
 
-from bramley.sandbox.device.commands import COMMAND_ERRORS, Knowledge, unknown
+from bramley.sandbox.device.commands import COMMAND_ERRORS, NOT_ALLOWED, Knowledge, unknown
 from bramley.sandbox.device.messages import Message, error_chain
 
-_NOT_ALLOWED: Final = 12007
 _BAD_VALUE: Final = 12010
-"""Numbers of our choice: Apple does not publish those of devices."""
+"""A number of our choice, as NOT_ALLOWED is."""
 
 _LARGEST_HASH: Final = 64 * 1024
 
@@ -31,7 +30,7 @@ class CannotDo(Exception):
         self.chain = chain
 
 
-def _refuse(words: str, code: int = _NOT_ALLOWED) -> CannotDo:
+def _refuse(words: str, code: int = NOT_ALLOWED) -> CannotDo:
     return CannotDo(error_chain(code, COMMAND_ERRORS, words))
 
 

@@ -15,6 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from bramley.pki import certificates, chains, cms
 from bramley.pki.errors import BadCertificate, ChainError
+from bramley.sandbox.device.contents import require_named, require_sound
 from bramley.sandbox.errors import BadProfile
 from bramley.sandbox.signature import Identity
 
@@ -235,14 +236,12 @@ def open_profile(
     encrypted = isinstance(parsed, dict) and "EncryptedPayloadContent" in parsed
     if encrypted:
         parsed = {**parsed, "PayloadContent": _decrypted(parsed, identities)}
-    profile = Profile(parsed, signers, encrypted)
-    missing = {"PayloadIdentifier", "PayloadUUID", "PayloadType", "PayloadVersion"} - set(parsed)
-    if missing or parsed["PayloadType"] != "Configuration" or not isinstance(parsed.get("PayloadContent"), list):
-        raise BadProfile(f"Expected a Configuration with its common keys; missing {', '.join(sorted(missing)) or 'content'}.")
+    profile = Profile(require_sound(parsed), signers, encrypted)
     try:
-        _ = profile.anchors, profile.mdm, profile.scep
+        _ = profile.anchors, profile.mdm, profile.scep, profile.pkcs12
     except (KeyError, BadCertificate) as error:
         raise BadProfile(f"A payload of the profile cannot be read: {error}.") from None
+    require_named(profile.payloads)
     return profile
 
 

@@ -121,7 +121,7 @@ ACTIONS: Final = (
     ),
     request_type(
         "RotateFileVaultKey",
-        "Makes a new recovery key for a Mac's disk; `bramley escrow rotate` sends it with the one on record.",
+        "Makes a new recovery key for a Mac's disk. A personal one: by `bramley escrow rotate`, which keeps the new key.",
         AccessRight.LOCK,
         on="macOS 10.9",
         keys=(
