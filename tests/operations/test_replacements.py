@@ -12,9 +12,9 @@ import pytest
 
 from bramley.mdm.commands import InstallProfile, Raw
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
-from bramley.operations import device_commands, enrollment_profiles, former_profiles, outside_identities, replacements
+from bramley.operations import device_commands, enrollment_profiles, former_profiles, outside_identities
 from bramley.operations.enrollment_profiles import ByChallenge, Recipient
-from bramley.operations.errors import Conflict, NotFound, NotReady
+from bramley.operations.errors import Conflict, Invalid, NotFound, NotReady
 from bramley.operations.live import Live
 from bramley.pki import cms, keys, names
 from bramley.pki.ca.authority import issue
@@ -116,9 +116,17 @@ async def test_no_change_leaves_that_the_device_would_refuse(desk: Desk, case: s
 
 @pytest.mark.parametrize("form", ["plain", "signed"])
 @pytest.mark.parametrize("case", TAKEN)
-async def test_all_else_goes_out(desk: Desk, case: str, form: str) -> None:
+async def test_what_the_device_would_take_costs_it_its_identity(desk: Desk, case: str, form: str) -> None:
     data = plistlib.dumps(changed(desk.profile, TAKEN[case]))
-    assert await desk.send(desk.signed(data) if form == "signed" else data) == desk.device.key
+    await _is_lost(desk, desk.signed(data) if form == "signed" else data)
+
+
+async def _is_lost(desk: Desk, profile: dict[str, Any] | bytes) -> None:
+    """It changes nothing that may not change, and is refused all the same, with what to do."""
+    error = await desk.refuses(profile, Invalid)
+    assert "another identity" in error.message
+    assert "bramley identity renew udid" in error.advice
+    assert "--replaces" in error.advice
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -129,12 +137,12 @@ async def test_a_device_of_a_former_mdm_is_held_to_that_ones_profile(former_desk
     assert (error.key, error.rule) == (path(after, key), rule)
 
 
-async def test_its_own_profile_goes_out_to_it_and_ours_does_not(former_desk: Desk, desk_of_ours: dict[str, Any]) -> None:
+async def test_neither_its_own_profile_nor_ours_goes_out_to_it(former_desk: Desk, desk_of_ours: dict[str, Any]) -> None:
     error = await former_desk.refuses(desk_of_ours)
     assert (error.key, error.rule) == ("PayloadIdentifier", "same-identifier")
     more = await former_desk.refuses(changed(former_desk.profile, lambda _, mdm: mdm.update(AccessRights=27)))
     assert (more.rule, "adds 8." in more.message) == ("rights-never-grow", True)
-    await former_desk.send(changed(former_desk.profile, lambda _, mdm: mdm.update(AccessRights=3)))
+    await _is_lost(former_desk, changed(former_desk.profile, lambda _, mdm: mdm.update(AccessRights=3)))
 
 
 @pytest.fixture
@@ -166,7 +174,7 @@ async def test_a_token_in_the_urls_is_the_devices_own(sit: Sit, live: Live, desk
         assert error.key.endswith(".ServerURL")
         assert token not in str(error)
         assert other not in str(error)
-    await desk.send(desk.profile)
+    await _is_lost(desk, desk.profile)
 
 
 async def test_a_user_is_not_managed_by_profile(desk: Desk) -> None:
@@ -289,12 +297,3 @@ async def test_only_install_profile_brings_profiles(desk: Desk) -> None:
     payload = plistlib.dumps(changed(desk.profile, MOVED))
     request = Raw("OfTomorrow", {"RequestType": "OfTomorrow", "Payload": payload})
     await device_commands.send(desk.live.installation, "udid", request, actor="test")
-
-
-@pytest.mark.parametrize("changes", [{"topic": "other"}, {"invariants": "former:1"}, {"key": EnrollmentKey("another")}])
-async def test_what_was_judged_counts_for_the_enrollment_as_it_was(desk: Desk, changes: dict[str, Any]) -> None:
-    judged = await replacements.judge(desk.live.installation, "udid", InstallProfile(plistlib.dumps(desk.profile)))
-    assert judged is not None
-    judged.require(replace(desk.device, device_name="renamed"))
-    with pytest.raises(Conflict, match="changed while"):
-        judged.require(replace(desk.device, **changes))

@@ -58,17 +58,15 @@ async def send(
 
     What destroys must come with the device's `serial_number` once more (its id, where it has told none). A Mac that is locked or
     erased gets a PIN, unless one was given, and ClearPasscode the UnlockToken. Raises BadCommand for what breaks the table's
-    rules, or is nothing for this device; BadProfile for a profile that would change how the device was enrolled; Invalid for
-    another serial number; NotFound; Conflict for a device that has left, or whose UnlockToken is not known.
+    rules, or is nothing for this device; BadProfile and Invalid for a profile that concerns how the device was enrolled; Invalid
+    for another serial number; NotFound; Conflict for a device that has left, or whose UnlockToken is not known.
     """
     now = installation.clock.now()
-    judged = await replacements.judge(installation, device, request)
+    await replacements.require_harmless(installation, device, request)
 
     def act(tx: Tx) -> Sent:
         enrollment = devices.resolve(tx, device)
         owner = identities.device_of(tx, enrollment)
-        if judged is not None:
-            judged.require(enrollment)
         known = TABLE.get(request.request_type)
         if known is not None and known.destroys:
             require_meant(owner, serial_number, known.name)
