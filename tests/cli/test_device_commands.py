@@ -143,6 +143,8 @@ def test_an_administrators_password_is_sent_as_its_hash(run: Run, data: Path, tm
     [
         (("DeviceLock",), "Expected the device's serial number with DeviceLock"),
         (("DeviceLock", "--serial", "C02OTHER"), "is not that of"),
+        (("RemoveProfile", "--identifier", "bramley.enrollment"), "Expected the device's serial number with RemoveProfile"),
+        (("RemoveProfile", "--identifier", "bramley.enrollment", "--serial", "C02OTHER"), "is not that of"),
         (("DeviceLock", "--serial", SERIAL, "--set", "PIN=1"), "DeviceLock, PIN: Expected six digits"),
         (("ProfileList", "--set", "ManagedOnly=true"), "ProfileList, ManagedOnly: Expected a value of the type boolean"),
         (("InstallProfile", "--password-file", "/x"), "--password-file belongs to AccountConfiguration"),

@@ -129,7 +129,7 @@ def test_a_profile_is_checked_before_it_is_sent(run: Run, data: Path, tmp_path: 
     "arguments",
     [
         ("command", UDID, "EraseDevice", "--serial", "c02bramley"),
-        ("command", UDID, "RemoveProfile", "--identifier", "bramley.enrollment"),
+        ("command", UDID, "RemoveProfile", "--identifier", "bramley.enrollment", "--serial", "C02BRAMLEY"),
         ("lock", UDID, "--serial", "C02BRAMLEY"),
         ("erase", UDID, "--serial", "C02BRAMLEY"),
     ],

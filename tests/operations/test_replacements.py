@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from bramley.mdm.commands import InstallProfile, Raw
+from bramley.mdm.commands import InstallProfile, Raw, RemoveProfile, Request
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
-from bramley.operations import device_commands, enrollment_profiles, former_profiles, outside_identities
+from bramley.operations import device_commands, enrollment_profiles, former_profiles, outside_identities, replacements
 from bramley.operations.enrollment_profiles import ByChallenge, Recipient
 from bramley.operations.errors import Conflict, Invalid, NotFound, NotReady
 from bramley.operations.live import Live
@@ -297,3 +297,51 @@ async def test_only_install_profile_brings_profiles(desk: Desk) -> None:
     payload = plistlib.dumps(changed(desk.profile, MOVED))
     request = Raw("OfTomorrow", {"RequestType": "OfTomorrow", "Payload": payload})
     await device_commands.send(desk.live.installation, "udid", request, actor="test")
+
+
+async def _remove(desk: Desk, identifier: str, serial_number: str | None = None) -> str:
+    request = RemoveProfile(identifier)
+    sent = await device_commands.send(desk.live.installation, "udid", request, serial_number=serial_number, actor="test")
+    return sent.destroys
+
+
+OURS = "bramley.enrollment"
+
+
+@pytest.mark.parametrize(
+    "request_", [RemoveProfile(OURS), Raw("RemoveProfile", {"RequestType": "RemoveProfile", "Identifier": OURS})]
+)
+async def test_the_removal_of_the_enrollment_profile_must_be_meant(desk: Desk, request_: Request) -> None:
+    here = desk.live.installation
+    for serial in (None, "C02OTHER"):
+        with pytest.raises(Invalid, match="serial number"):
+            await device_commands.send(here, "udid", request_, serial_number=serial, actor="test")
+    assert await here.store.read(lambda tx: tx.commands.count_pending()) == 0
+    sent = await device_commands.send(here, "udid", request_, serial_number="udid", actor="test")
+    assert sent.destroys == "ends the device's enrollment"
+    assert await _remove(desk, "example.wifi") == ""
+
+
+async def test_so_must_that_of_the_one_that_a_former_mdm_enrolled_it_with(former_desk: Desk) -> None:
+    identifier = former_desk.profile["PayloadIdentifier"]
+    with pytest.raises(Invalid, match="serial number"):
+        await _remove(former_desk, identifier)
+    assert await _remove(former_desk, identifier, "udid") == "ends the device's enrollment"
+    assert await _remove(former_desk, OURS) == ""
+
+
+@pytest.mark.parametrize("invariants", [former_profiles.UNKNOWN, f"{former_profiles.UNKNOWN}:lost"])
+async def test_where_nobody_knows_which_that_is_any_removal_must_be_meant(desk: Desk, invariants: str) -> None:
+    await desk.change(invariants=invariants)
+    with pytest.raises(Invalid, match="serial number"):
+        await _remove(desk, "example.wifi")
+    assert "nobody knows" in await _remove(desk, "example.wifi", "udid")
+
+
+@pytest.mark.parametrize("changes", [{"invariants": "former:1"}, {"key": EnrollmentKey("another")}])
+async def test_a_removal_counts_for_the_enrollment_as_it_was(desk: Desk, changes: dict[str, Any]) -> None:
+    removal = await replacements.removal(desk.live.installation, "udid", RemoveProfile("example.wifi"))
+    assert removal is not None
+    removal.require_same(replace(desk.device, device_name="renamed"))
+    with pytest.raises(Conflict, match="changed while"):
+        removal.require_same(replace(desk.device, **changes))

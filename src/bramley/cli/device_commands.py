@@ -10,7 +10,7 @@ import typer
 
 from bramley.cli import answers
 from bramley.cli.arguments import DeviceArgument
-from bramley.cli.requests import Wanted, request_of, what_it_destroys
+from bramley.cli.requests import Wanted, may_destroy, request_of
 from bramley.cli.session import ACTOR, Session
 from bramley.cli.verbs import DryRunOption, Verb, YesOption
 from bramley.errors import BadInput, OutsideTrouble
@@ -21,7 +21,11 @@ from bramley.operations.device_commands import Sent
 from bramley.operations.installation import Installation
 
 SerialOption = Annotated[
-    str | None, typer.Option(help="With a lock or an erasure: the device's serial number once more (its id if it has told none).")
+    str | None,
+    typer.Option(
+        help="With a lock, an erasure or the end of the enrollment: the device's serial number once more (its id if it has told "
+        "none)."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key: KEY=TEXT or KEY:=JSON; repeatable.")
@@ -108,7 +112,7 @@ def give(
     dry_run: bool = False,
 ) -> None:
     """Sends a request to a device and tells what became of it; asks first where it destroys."""
-    output, danger = session.output, what_it_destroys(request)
+    output = session.output
 
     async def send(installation: Installation) -> Sent:
         return await device_commands.send(installation, device, request, serial_number=serial, actor=ACTOR, push=push)
@@ -125,8 +129,7 @@ def give(
         _tell(session, device, replace(tried, pin=None))
         output.line(plist.dumps(shown(request)).decode())
         return
-    if danger:
-        session.run(send, dry_run=True)  # nobody is asked about what cannot be
+    if may_destroy(request) and (danger := session.run(send, dry_run=True).destroys):  # nobody is asked about what cannot be
         session.confirm(f"{request.request_type} {danger}. Send it to {device}?", yes=yes)
     last = session.run(send_and_wait)
     answers.show(output, last.command, pin=last.pin)

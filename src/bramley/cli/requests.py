@@ -10,12 +10,8 @@ from typing import Any
 from bramley.cli.arguments import assignment, read_file, read_password
 from bramley.errors import BadInput
 from bramley.mdm import plist
-from bramley.mdm.commands import TABLE, Receiver, Request, build, read_raw, require
+from bramley.mdm.commands import TABLE, Receiver, RemoveProfile, Request, build, read_raw, require
 from bramley.mdm.errors import BadMessage
-from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
-
-ENROLLMENT_PROFILE = f"{IDENTIFIER_PREFIX}.enrollment"
-"""PayloadIdentifier of the profile that an enrollment hangs on."""
 
 LARGEST = 8 * 1024 * 1024
 _DER_SEQUENCE = b"\x30"
@@ -47,12 +43,10 @@ def request_of(wanted: Wanted) -> Request:
     return request
 
 
-def what_it_destroys(request: Request) -> str:
-    """What cannot be undone about it; empty where nothing is."""
-    if request.request_type == "RemoveProfile" and request.to_plist().get("Identifier") == ENROLLMENT_PROFILE:
-        return "ends the device's enrollment"
+def may_destroy(request: Request) -> bool:
+    """Whether something about it may not be undone. Which profile a removal ends the enrollment with, its device decides."""
     known = TABLE.get(request.request_type)
-    return known.destroys if known is not None else ""
+    return request.request_type == RemoveProfile.request_type or (known is not None and bool(known.destroys))
 
 
 def _raw(wanted: Wanted) -> Request:

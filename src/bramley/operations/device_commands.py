@@ -20,6 +20,7 @@ from bramley.operations import commands, devices, identities, replacements
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation
 from bramley.operations.records import require_reason
+from bramley.operations.replacements import Removal
 from bramley.pki.keystore import Sealer
 from bramley.storage.protocols import Tx
 
@@ -30,10 +31,14 @@ _LOOK_BACK: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A queued command; `pin` is the one that was made for it here, to be shown once; `notes` are worth knowing."""
+    """A queued command; `pin` is the one that was made for it here, to be shown once; `notes` are worth knowing.
+
+    `destroys` says what cannot be undone about it, in words; empty where nothing is.
+    """
 
     command: Command
     notes: Sequence[Finding] = ()
+    destroys: str = ""
     pin: str | None = field(default=None, repr=False)
 
 
@@ -56,26 +61,30 @@ async def send(
 ) -> Sent:
     """Queues a command that an operator gives, and a push to wake the device.
 
-    What destroys must come with the device's `serial_number` once more (its id, where it has told none). A Mac that is locked or
-    erased gets a PIN, unless one was given, and ClearPasscode the UnlockToken. Raises BadCommand for what breaks the table's
-    rules, or is nothing for this device; BadProfile and Invalid for a profile that concerns how the device was enrolled; Invalid
-    for another serial number; NotFound; Conflict for a device that has left, or whose UnlockToken is not known.
+    What destroys, the removal of the enrollment profile too, must come with the device's `serial_number` once more (its id, where
+    it has told none). A Mac that is locked or erased gets a PIN, unless one was given, and ClearPasscode the UnlockToken. Raises
+    BadCommand for what breaks the table's rules, or is nothing for this device; BadProfile and Invalid for one that concerns
+    how the device was enrolled; Invalid for another serial number; NotFound; Conflict for a device that has left, or whose
+    UnlockToken is not known.
     """
     now = installation.clock.now()
     await replacements.require_harmless(installation, device, request)
+    removal = await replacements.removal(installation, device, request)
 
     def act(tx: Tx) -> Sent:
         enrollment = devices.resolve(tx, device)
         owner = identities.device_of(tx, enrollment)
-        known = TABLE.get(request.request_type)
-        if known is not None and known.destroys:
-            require_meant(owner, serial_number, known.name)
+        if removal is not None:
+            removal.require_same(owner)
+        destroys = _destroys(request, removal)
+        if destroys:
+            require_meant(owner, serial_number, request.request_type)
         filled, pin = fill(installation.sealer, owner, request)
         notes = [*require(filled, _receiver(enrollment, owner), filled=True), *_missing_pin(owner, filled)]
         queued = commands.queue(tx, installation.sealer, enrollment, filled, actor=actor, now=now)
         if push:
             leave_push(tx, enrollment.key, now)
-        return Sent(queued, notes, pin)
+        return Sent(queued, notes, destroys, pin)
 
     return await installation.store.run(act)
 
@@ -130,6 +139,13 @@ def fill(sealer: Sealer, device: Enrollment, request: Request) -> tuple[Request,
         told = sealer.open(device.unlock_token, secret_place(device.key, "unlock-token"))
         return Raw(request.request_type, {**command, token.name: told}), None
     return request, None
+
+
+def _destroys(request: Request, removal: Removal | None) -> str:
+    if removal is not None:
+        return removal.destroys
+    known = TABLE.get(request.request_type)
+    return known.destroys if known is not None else ""
 
 
 def _receiver(enrollment: Enrollment, device: Enrollment) -> Receiver:

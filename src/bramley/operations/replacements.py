@@ -1,10 +1,10 @@
-"""Profiles that an operator sends by hand and that concern a device's management: held against what it was enrolled with.
+"""Profiles that an operator sends or removes by hand and that concern a device's management: held against its enrollment.
 
 A device refuses an MDM payload that changes what may never change (`profiles.immutable`). So such a profile is not even queued:
 whoever sends it learns at once, and not from the device's error, which key it was. Nor is one that changes nothing of that: the
 device would fetch an identity for it that was issued to no device or to another, and would never be let in again. One that would
 take the place of the enrollment profile without managing would end the management, and is not queued either: RemoveProfile says
-so when it is meant.
+so, and whoever sends that must mean it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from html import unescape
 from typing import Any, Final
 
-from bramley.mdm.commands import InstallProfile, Request
-from bramley.model.enrollments import Enrollment
+from bramley.mdm.commands import InstallProfile, RemoveProfile, Request
+from bramley.model.enrollments import Enrollment, EnrollmentKey
 from bramley.operations import devices, former_profiles, identities
 from bramley.operations.enrollment_profiles import enrolled_with, settings_of
 from bramley.operations.errors import Conflict, Invalid, NotReady
@@ -29,6 +30,37 @@ from bramley.storage.protocols import Tx
 
 _NAMED: Final = re.compile(rf"{re.escape(MDM)}(?!client|\.)")
 """The type of the payload in text, and not the name of Apple's client or of a capability."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """What the removal of a profile does to an enrollment that cannot be undone, in words; empty where nothing is."""
+
+    key: EnrollmentKey
+    invariants: str
+    destroys: str
+
+    def require_same(self, device: Enrollment) -> None:
+        """Conflict unless the enrollment is the one, and the same, that the removal was held against."""
+        if (device.key, device.invariants) != (self.key, self.invariants):
+            raise Conflict("The enrollment changed while the profile was held against it.", advice="Send it again.")
+
+
+async def removal(installation: Installation, device: str, request: Request) -> Removal | None:
+    """What a RemoveProfile does to the enrollment of its device; None for any other request.
+
+    Where nobody knows which profile the enrollment hangs on, it may be any. Raises NotFound.
+    """
+    if request.request_type != RemoveProfile.request_type:
+        return None
+    _channel, owner = await installation.store.read(lambda tx: _found(tx, device))
+    try:
+        enrolled = await _enrolled_with(installation, owner)
+    except (Conflict, NotReady):
+        words = "may end the device's enrollment, since nobody knows which profile that hangs on"
+    else:
+        words = "ends the device's enrollment" if request.to_plist().get("Identifier") == enrolled["PayloadIdentifier"] else ""
+    return Removal(owner.key, owner.invariants, words)
 
 
 async def require_harmless(installation: Installation, device: str, request: Request) -> None:
