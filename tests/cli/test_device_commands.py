@@ -72,6 +72,20 @@ def test_a_macs_pin_is_told_once_and_again_for_a_reason(run: Run, data: Path, ve
 
 
 @pytest.mark.usefixtures("mac")
+def test_machines_are_told_what_could_be_queued(run: Run, data: Path, tmp_path: Path) -> None:
+    lock = ("device", "lock", UDID, "--serial", SERIAL, "--dry-run", "--json", "--data", data)
+    told = {"dry_run": True, "request_type": "DeviceLock", "command": {"RequestType": "DeviceLock"}}
+    assert run(*lock).json == told | {"notes": ["A PIN would be made for it."]}
+    file = tmp_path / "pin"
+    file.write_text("907351\n")
+    given = run(*lock, "--pin-file", file)
+    assert (given.json["command"]["PIN"], given.json["notes"]) == ("(secret)", [])
+    zone = run("device", "command", UDID, "Settings", "--set", "TimeZone=Europe/Berlin", "--dry-run", "--json", "--data", data)
+    assert ["Settings[0]: " in each for each in zone.json["notes"]] == [True]
+    assert "907351" not in given.out + given.err
+
+
+@pytest.mark.usefixtures("mac")
 def test_a_pin_of_ones_own(run: Run, data: Path, tmp_path: Path) -> None:
     file = tmp_path / "pin"
     file.write_text("907351\n")

@@ -123,11 +123,7 @@ def give(
         return replace(sent, command=await answers.wait_for(installation, sent.command, seconds=wait)) if wait else sent
 
     if dry_run:
-        tried = session.run(send, dry_run=True)
-        made = " A PIN would be made for it." if tried.pin is not None else ""
-        output.remark(f"This could be queued for {device}; nothing was changed.{made}")
-        _tell(session, device, replace(tried, pin=None))
-        output.line(plist.dumps(shown(request)).decode())
+        _show_tried(session, device, request, session.run(send, dry_run=True))
         return
     if may_destroy(request) and (danger := session.run(send, dry_run=True).destroys):  # nobody is asked about what cannot be
         session.confirm(f"{request.request_type} {danger}. Send it to {device}?", yes=yes)
@@ -142,9 +138,25 @@ def give(
         raise typer.Exit(1)
 
 
+def _show_tried(session: Session, device: str, request: Request, tried: Sent) -> None:
+    """What could be queued, without its secrets."""
+    made = ["A PIN would be made for it."] if tried.pin is not None else []
+    if session.output.as_json:
+        told = {"dry_run": True, "request_type": request.request_type, "command": shown(request)}
+        session.output.json(told | {"notes": [*_notes(tried), *made]})
+        return
+    session.output.remark(" ".join([f"This could be queued for {device}; nothing was changed.", *made]))
+    _tell(session, device, replace(tried, pin=None))
+    session.output.line(plist.dumps(shown(request)).decode())
+
+
+def _notes(sent: Sent) -> list[str]:
+    return [f"{each.path}: {each.words}".removeprefix(": ") for each in sent.notes]
+
+
 def _tell(session: Session, device: str, sent: Sent) -> None:
     """What is worth knowing before the answer comes, which may take long."""
-    for each in sent.notes:
-        session.output.remark(f"{each.path}: {each.words}".removeprefix(": "))
+    for note in _notes(sent):
+        session.output.remark(note)
     if sent.pin is not None:
         session.output.remark(f"The Mac will ask for the PIN {sent.pin}. `bramley device pin {device}` tells it again.")
