@@ -159,4 +159,6 @@ def _tell(session: Session, device: str, sent: Sent) -> None:
     for note in _notes(sent):
         session.output.remark(note)
     if sent.pin is not None:
-        session.output.remark(f"The Mac will ask for the PIN {sent.pin}. `bramley device pin {device}` tells it again.")
+        session.output.remark(
+            f"The Mac will ask for the PIN {sent.pin}. `bramley device pin {device} --reason WHY` tells it again."
+        )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Final
 
 from bramley.mdm import plist
@@ -80,7 +81,11 @@ async def send(
         if destroys:
             require_meant(owner, serial_number, request.request_type)
         filled, pin = fill(installation.sealer, owner, request)
-        notes = [*require(filled, _receiver(enrollment, owner), filled=True), *_missing_pin(owner, filled)]
+        notes = [
+            *_unknown(request.request_type),
+            *require(filled, _receiver(enrollment, owner), filled=True),
+            *_missing_pin(owner, filled),
+        ]
         queued = commands.queue(tx, installation.sealer, enrollment, filled, actor=actor, now=now)
         if push:
             leave_push(tx, enrollment.key, now)
@@ -113,7 +118,10 @@ def require_meant(device: Enrollment, serial_number: str | None, what: str) -> N
     """Invalid unless the serial number is the device's, or its id where it has told none."""
     expected = device.serial_number or device.id or device.key
     if serial_number is None or not serial_number.strip():
-        raise Invalid(f"Expected the device's serial number with {what}: what follows cannot be undone.")
+        raise Invalid(
+            f"Expected the device's serial number with {what}: what follows cannot be undone.",
+            advice=f"Repeat it with --serial, in the API as serial_number. `bramley device show {device.id}` shows it.",
+        )
     if serial_number.strip().casefold() != expected.casefold():
         raise Invalid(
             f"The serial number given is not that of {device.id}; {what} was not sent.",
@@ -154,6 +162,14 @@ def _receiver(enrollment: Enrollment, device: Enrollment) -> Receiver:
         user_enrollment=device.enrollment_id is not None,
         user_channel=enrollment.parent is not None,
     )
+
+
+def _unknown(request_type: str) -> Iterator[Finding]:
+    if request_type not in TABLE:
+        name = request_type[:80]
+        near = get_close_matches(name, TABLE, 1)
+        words = f"Expected a type of the table; {name} is none{f', {near[0]} is one' if near else ''}. It goes out unchecked."
+        yield Finding(Severity.NOTE, "RequestType", Rule.ALLOWED_VALUE, words)
 
 
 def _missing_pin(device: Enrollment, request: Request) -> Iterator[Finding]:
