@@ -50,7 +50,7 @@ OpenProfile = Callable[[bytes], Profile]
 async def execute(
     command: Mapping[str, Any], *, holdings: Holdings, knowledge: commands.Knowledge, renew: Renew, open_with: OpenProfile
 ) -> Outcome:
-    """Carries out one command. Raises only what ends the session: no answer from the server, or the end of enrollment."""
+    """Carries out one command. Raises only what ends the session: no answer from the MDM server, or the end of enrollment."""
     request_type = command.get("RequestType")
     if not isinstance(request_type, str):
         return Outcome("CommandFormatError")
