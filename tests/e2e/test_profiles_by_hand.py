@@ -14,7 +14,7 @@ from bramley.operations.errors import Invalid
 from bramley.rehearsal.stage import open_stage
 from bramley.sandbox.device.transport import Call
 from bramley.sandbox.errors import ServerRefused
-from tests.e2e.profile_kit import Play
+from tests.e2e.profile_kit import WIFI, Play, profile, ssid
 
 pytestmark = pytest.mark.parametrize("database", [""])
 
@@ -37,3 +37,15 @@ async def test_an_enrollment_profile_by_hand_would_cost_the_device_and_is_refuse
     for _ in range(2):
         with pytest.raises(ServerRefused, match="400"):
             await device.connect()
+
+
+async def test_a_plain_profile_by_hand_is_installed_signed_and_filled_in(play: Play) -> None:
+    device, here = await play.device(2), play.stage.installation
+    request = InstallProfile(profile("Orchard {{ device.serial }}"))
+    await device_commands.send(here, device.device.udid, request, actor="test")
+    assert await device.connect() == 1
+    assert device.holdings.profiles[WIFI].signers
+    assert ssid(device) == f"Orchard {device.device.serial_number}"
+    await device_commands.send(here, device.device.udid, request, as_is=True, actor="test")
+    assert await device.connect() == 1
+    assert (device.holdings.profiles[WIFI].signers, ssid(device)) == ((), "Orchard {{ device.serial }}")

@@ -39,7 +39,7 @@ class Desk:
 
     async def send(self, profile: dict[str, Any] | bytes, device: str = "udid") -> str:
         data = profile if isinstance(profile, bytes) else plistlib.dumps(profile)
-        sent = await device_commands.send(self.live.installation, device, InstallProfile(data), actor="test")
+        sent = await device_commands.send(self.live.installation, device, InstallProfile(data), as_is=True, actor="test")
         return sent.command.enrollment_key
 
     async def refuses(self, profile: dict[str, Any] | bytes, error: type[Exception] = BadProfile, device: str = "udid") -> Any:

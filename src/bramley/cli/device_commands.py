@@ -47,7 +47,12 @@ def command(
         str | None, typer.Argument(metavar="REQUEST_TYPE", help="Apple's name: DeviceInformation, InstallProfile, …")
     ] = None,
     assignments: SetOption = None,
-    profile: Annotated[Path | None, typer.Option(metavar="FILE", help="InstallProfile: the profile, signed or not.")] = None,
+    profile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="InstallProfile: the profile; a plain one is signed.")
+    ] = None,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="InstallProfile: send the profile as it is, unchecked and not signed by Bramley.")
+    ] = False,
     identifier: Annotated[str | None, typer.Option(help="RemoveProfile: the PayloadIdentifier.")] = None,
     query: Annotated[list[str] | None, typer.Option(metavar="NAME", help="DeviceInformation: a property; repeatable.")] = None,
     password_file: Annotated[
@@ -70,7 +75,8 @@ def command(
     the command stays queued. Settings go by the names of their items: --set DeviceName=Reception --set Bluetooth:=false.
     """
     request = request_of(Wanted(request_type, assignments or (), profile, identifier, query or (), password_file, raw))
-    give(Session(ctx), device, request, serial=serial, wait=wait, push=not no_push, yes=yes, dry_run=dry_run)
+    push = not no_push
+    give(Session(ctx), device, request, serial=serial, as_is=as_is, wait=wait, push=push, yes=yes, dry_run=dry_run)
 
 
 def explain_(
@@ -106,6 +112,7 @@ def give(
     request: Request,
     *,
     serial: str | None = None,
+    as_is: bool = False,
     wait: int = 0,
     push: bool = True,
     yes: bool = False,
@@ -115,7 +122,9 @@ def give(
     output = session.output
 
     async def send(installation: Installation) -> Sent:
-        return await device_commands.send(installation, device, request, serial_number=serial, actor=ACTOR, push=push)
+        return await device_commands.send(
+            installation, device, request, serial_number=serial, as_is=as_is, actor=ACTOR, push=push
+        )
 
     async def send_and_wait(installation: Installation) -> Sent:
         sent = await send(installation)

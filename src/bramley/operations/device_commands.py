@@ -20,9 +20,11 @@ from bramley.model.events import Event, EventKind
 from bramley.operations import commands, devices, identities, replacements
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation
+from bramley.operations.profiles import by_hand
 from bramley.operations.records import require_reason
 from bramley.operations.replacements import Removal
 from bramley.pki.keystore import Sealer
+from bramley.profiles.rules import Finding as ProfileFinding
 from bramley.storage.protocols import Tx
 
 _PIN_DIGITS: Final = 6
@@ -38,7 +40,7 @@ class Sent:
     """
 
     command: Command
-    notes: Sequence[Finding] = ()
+    notes: Sequence[Finding | ProfileFinding] = ()
     destroys: str = ""
     pin: str | None = field(default=None, repr=False)
 
@@ -57,20 +59,23 @@ async def send(
     request: Request,
     *,
     serial_number: str | None = None,
+    as_is: bool = False,
     actor: str,
     push: bool = True,
 ) -> Sent:
     """Queues a command that an operator gives, and a push to wake the device.
 
     What destroys, the removal of the enrollment profile too, must come with the device's `serial_number` once more (its id, where
-    it has told none). A Mac that is locked or erased gets a PIN, unless one was given, and ClearPasscode the UnlockToken. Raises
-    BadCommand for what breaks the table's rules, or is nothing for this device; BadProfile and Invalid for one that concerns
-    how the device was enrolled; Invalid for another serial number; NotFound; Conflict for a device that has left, or whose
-    UnlockToken is not known.
+    it has told none). A Mac that is locked or erased gets a PIN, unless one was given, ClearPasscode the UnlockToken, and a plain
+    profile what `by_hand.prepare` does; with `as_is` it goes out octet for octet. Raises BadCommand for what breaks the table's
+    rules, or is nothing for this device; what `by_hand.prepare` raises; BadProfile and Invalid for a profile that concerns the
+    device's management; Invalid for another serial number; NotFound; Conflict for a device that has left, or whose UnlockToken is
+    not known.
     """
     now = installation.clock.now()
     await replacements.require_harmless(installation, device, request)
     removal = await replacements.removal(installation, device, request)
+    ready = await by_hand.prepare(installation, device, request, as_is=as_is)
 
     def act(tx: Tx) -> Sent:
         enrollment = devices.resolve(tx, device)
@@ -80,8 +85,9 @@ async def send(
         destroys = _destroys(request, removal)
         if destroys:
             require_meant(owner, serial_number, request.request_type)
-        filled, pin = fill(installation.sealer, owner, request)
-        notes = [
+        filled, pin = fill(installation.sealer, owner, ready.request)
+        notes: list[Finding | ProfileFinding] = [
+            *ready.findings,
             *_unknown(request.request_type),
             *require(filled, _receiver(enrollment, owner), filled=True),
             *_missing_pin(owner, filled),
