@@ -34,12 +34,12 @@ profile() {
 <!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">
 <plist version="1.0"><dict>
 <key>PayloadType</key><string>Configuration</string><key>PayloadVersion</key><integer>1</integer>
-<key>PayloadIdentifier</key><string>bramley.try</string>
+<key>PayloadIdentifier</key><string>try.bramley</string>
 <key>PayloadUUID</key><string>6A6B7A2C-4E0B-4A0F-9A0B-0C2E5D1F7B10</string>
 <key>PayloadDisplayName</key><string>Bramley: may be removed</string>
 <key>PayloadContent</key><array><dict>
 <key>PayloadType</key><string>com.apple.security.root</string><key>PayloadVersion</key><integer>1</integer>
-<key>PayloadIdentifier</key><string>bramley.try.root</string>
+<key>PayloadIdentifier</key><string>try.bramley.root</string>
 <key>PayloadUUID</key><string>6A6B7A2C-4E0B-4A0F-9A0B-0C2E5D1F7B11</string>
 <key>PayloadContent</key><data>
 $(cat "$folder/root")
@@ -67,7 +67,7 @@ try "CertificateList" command CertificateList
 try "ProfileList" command ProfileList
 profile >"$folder/try.mobileconfig"
 try "InstallProfile" command InstallProfile --profile "$folder/try.mobileconfig"
-try "RemoveProfile" command RemoveProfile --identifier bramley.try
+try "RemoveProfile" command RemoveProfile --identifier try.bramley
 try "renews its identity" renewed
 try "answers with the renewed identity" command SecurityInfo
 echo "no: ${failed:-nothing}"

@@ -62,6 +62,7 @@ def test_a_macs_pin_is_told_once_and_again_for_a_reason(run: Run, data: Path, ve
     told = run("device", "pin", UDID, "--reason", "owner called", "--yes", "--data", data, "--json").json
     assert [each["pin"] for each in told][-1] == pin
     assert told[0]["pin"] in shown.err
+    assert f"bramley device pin {UDID} --reason WHY" in shown.err
     assert pin in run("device", "pin", UDID, "--reason", "again", "--yes", "--data", data).out
     (again, first) = run("events", "--kind", "command:pin:read", "--data", data, "--json").json
     assert {again["detail"]["reason"], first["detail"]["reason"]} == {"owner called", "again"}
@@ -69,6 +70,20 @@ def test_a_macs_pin_is_told_once_and_again_for_a_reason(run: Run, data: Path, ve
         everything = run(*noun, "--data", data, "--json").out
         assert f'"{pin}"' not in everything
     assert run("device", "pin", UDID, "--reason", "x", "--data", data).code == 2, "it is confirmed"
+
+
+@pytest.mark.usefixtures("mac")
+def test_machines_are_told_what_could_be_queued(run: Run, data: Path, tmp_path: Path) -> None:
+    lock = ("device", "lock", UDID, "--serial", SERIAL, "--dry-run", "--json", "--data", data)
+    told = {"dry_run": True, "request_type": "DeviceLock", "command": {"RequestType": "DeviceLock"}}
+    assert run(*lock).json == told | {"notes": ["A PIN would be made for it."]}
+    file = tmp_path / "pin"
+    file.write_text("907351\n")
+    given = run(*lock, "--pin-file", file)
+    assert (given.json["command"]["PIN"], given.json["notes"]) == ("(secret)", [])
+    zone = run("device", "command", UDID, "Settings", "--set", "TimeZone=Europe/Berlin", "--dry-run", "--json", "--data", data)
+    assert ["Settings[0]: " in each for each in zone.json["notes"]] == [True]
+    assert "907351" not in given.out + given.err
 
 
 @pytest.mark.usefixtures("mac")
@@ -84,6 +99,9 @@ def test_a_pin_of_ones_own(run: Run, data: Path, tmp_path: Path) -> None:
     file.write_text("12\n")
     refused = run("device", "erase", *meant)
     assert (refused.code, "six digits" in refused.err) == (2, True)
+    file.unlink()
+    missing = run("device", "lock", *meant)
+    assert (missing.code, f"The PIN file {file} cannot be read" in missing.err) == (2, True)
 
 
 @pytest.mark.usefixtures("iphone")
@@ -142,7 +160,10 @@ def test_an_administrators_password_is_sent_as_its_hash(run: Run, data: Path, tm
     ("arguments", "complaint"),
     [
         (("DeviceLock",), "Expected the device's serial number with DeviceLock"),
+        (("EraseDevice",), "Repeat it with --serial"),
         (("DeviceLock", "--serial", "C02OTHER"), "is not that of"),
+        (("RemoveProfile", "--identifier", "bramley.enrollment"), "Expected the device's serial number with RemoveProfile"),
+        (("RemoveProfile", "--identifier", "bramley.enrollment", "--serial", "C02OTHER"), "is not that of"),
         (("DeviceLock", "--serial", SERIAL, "--set", "PIN=1"), "DeviceLock, PIN: Expected six digits"),
         (("ProfileList", "--set", "ManagedOnly=true"), "ProfileList, ManagedOnly: Expected a value of the type boolean"),
         (("InstallProfile", "--password-file", "/x"), "--password-file belongs to AccountConfiguration"),
@@ -162,6 +183,9 @@ def test_what_is_worth_knowing_is_remarked(run: Run, data: Path) -> None:
     sent = run("device", "command", UDID, "DeviceInformation", "--query", "OSVerison", "--data", data)
     assert (sent.code, "Queries[0]: Expected a name that is known" in sent.err) == (0, True)
     assert "OSVersion is one" in sent.err
+    for name, words in (("Nope", "Nope is none. It goes out"), ("RestartDevices", "RestartDevice is one. It goes out")):
+        unknown = run("device", "command", UDID, name, "--data", data)
+        assert (unknown.code, words in unknown.err) == (0, True)
 
 
 def test_the_table_explains_itself(run: Run) -> None:

@@ -93,7 +93,7 @@ def test_a_command_for_a_device_that_has_left(run: Run, data: Path, device_gone:
         (("Restart", "--set", "NotifyUser:=null"), ""),
         (("Restart", "--plist", "/nonexistent"), "With --plist the file says everything"),
         (("--plist", "/nonexistent"), "cannot be read"),
-        (("InstallProfile", "--profile", "/etc/hostname"), "neither a signed profile nor one in XML"),
+        (("InstallProfile", "--profile", "/etc/hostname"), "Expected a configuration profile"),
     ],
 )
 def test_a_command_that_cannot_be_meant(
@@ -120,16 +120,27 @@ def test_a_profile_is_checked_before_it_is_sent(run: Run, data: Path, tmp_path: 
     file.write_bytes(plistlib.dumps({"PayloadType": "com.apple.wifi.managed"}))
     refused = run("device", "command", UDID, "InstallProfile", "--profile", file, "--data", data)
     assert refused.code == 2
-    assert "is not a configuration profile" in refused.err
-    file.write_bytes(plistlib.dumps({"PayloadType": "Configuration", "PayloadContent": []}))
-    assert run("device", "command", UDID, "InstallProfile", "--profile", file, "--data", data).code == 0
+    assert "PayloadType: Expected" in refused.err
+    assert run("device", "command", UDID, "InstallProfile", "--profile", file, "--as-is", "--data", data).code == 0
+    empty = {
+        "PayloadType": "Configuration",
+        "PayloadVersion": 1,
+        "PayloadIdentifier": "x",
+        "PayloadUUID": "X",
+        "PayloadContent": [],
+    }
+    file.write_bytes(plistlib.dumps(empty))
+    sent = run("device", "command", UDID, "InstallProfile", "--profile", file, "--data", data)
+    assert (sent.code, "PayloadContent: Expected payloads" in sent.err) == (0, True)
+    stray = run("device", "command", UDID, "SecurityInfo", "--as-is", "--data", data)
+    assert (stray.code, "Expected InstallProfile" in stray.err) == (2, True)
 
 
 @pytest.mark.parametrize(
     "arguments",
     [
         ("command", UDID, "EraseDevice", "--serial", "c02bramley"),
-        ("command", UDID, "RemoveProfile", "--identifier", "bramley.enrollment"),
+        ("command", UDID, "RemoveProfile", "--identifier", "bramley.enrollment", "--serial", "C02BRAMLEY"),
         ("lock", UDID, "--serial", "C02BRAMLEY"),
         ("erase", UDID, "--serial", "C02BRAMLEY"),
     ],

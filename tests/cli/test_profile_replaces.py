@@ -101,6 +101,6 @@ def test_what_the_device_would_refuse_is_not_sent(run: Run, data: Path, desk: Pa
         for dry_run in ((), ("--dry-run",)):
             done = run("device", "command", UDID, *given, *dry_run, "--data", data)
             assert (done.code, "PayloadContent[1].EnrollmentMode" in done.err, "immutable" in done.err) == (2, True, True)
+    lost = run("device", "command", UDID, "InstallProfile", "--profile", "mine.mobileconfig", "--data", data)
+    assert (lost.code, "bramley identity renew" in lost.err) == (2, True)
     assert snapshot() == before
-    sent = run("device", "command", UDID, "InstallProfile", "--profile", "mine.mobileconfig", "--data", data)
-    assert sent.code == 0, sent.err

@@ -290,7 +290,7 @@ class TestListed:
     """What the device says that it has."""
 
     async def listed(self, live: Live, key: EnrollmentKey, *identifiers: str) -> int:
-        return await live.installation.store.run(lambda tx: delivery.listed(tx, key, identifiers, now=NOW))
+        return await live.installation.store.run(lambda tx: delivery.listed(tx, key, identifiers, at=NOW, now=NOW))
 
     @pytest.fixture
     async def having(self, live: Live, device: EnrollmentKey) -> EnrollmentKey:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from bramley.mdm.commands import InstallProfile, Raw
+from bramley.mdm.commands import InstallProfile, Raw, RemoveProfile, Request
 from bramley.model.enrollments import Enrollment, EnrollmentID, EnrollmentKey, EnrollmentState, Purpose
 from bramley.model.profiles import InstallState, TargetKind
 from bramley.operations import device_commands, enrollment_profiles, former_profiles, outside_identities, replacements
@@ -42,7 +42,7 @@ class Desk:
 
     async def send(self, profile: dict[str, Any] | bytes, device: str = "udid") -> str:
         data = profile if isinstance(profile, bytes) else plistlib.dumps(profile)
-        sent = await device_commands.send(self.live.installation, device, InstallProfile(data), actor="test")
+        sent = await device_commands.send(self.live.installation, device, InstallProfile(data), as_is=True, actor="test")
         return sent.command.enrollment_key
 
     async def refuses(self, profile: dict[str, Any] | bytes, error: type[Exception] = BadProfile, device: str = "udid") -> Any:
@@ -119,9 +119,17 @@ async def test_no_change_leaves_that_the_device_would_refuse(desk: Desk, case: s
 
 @pytest.mark.parametrize("form", ["plain", "signed"])
 @pytest.mark.parametrize("case", TAKEN)
-async def test_all_else_goes_out(desk: Desk, case: str, form: str) -> None:
+async def test_what_the_device_would_take_costs_it_its_identity(desk: Desk, case: str, form: str) -> None:
     data = plistlib.dumps(changed(desk.profile, TAKEN[case]))
-    assert await desk.send(desk.signed(data) if form == "signed" else data) == desk.device.key
+    await _is_lost(desk, desk.signed(data) if form == "signed" else data)
+
+
+async def _is_lost(desk: Desk, profile: dict[str, Any] | bytes) -> None:
+    """It changes nothing that may not change, and is refused all the same, with what to do."""
+    error = await desk.refuses(profile, Invalid)
+    assert "another identity" in error.message
+    assert "bramley identity renew udid" in error.advice
+    assert "--replaces" in error.advice
 
 
 @pytest.mark.parametrize("case", REFUSED)
@@ -132,12 +140,12 @@ async def test_a_device_of_a_former_mdm_is_held_to_that_ones_profile(former_desk
     assert (error.key, error.rule) == (path(after, key), rule)
 
 
-async def test_its_own_profile_goes_out_to_it_and_ours_does_not(former_desk: Desk, desk_of_ours: dict[str, Any]) -> None:
+async def test_neither_its_own_profile_nor_ours_goes_out_to_it(former_desk: Desk, desk_of_ours: dict[str, Any]) -> None:
     error = await former_desk.refuses(desk_of_ours)
     assert (error.key, error.rule) == ("PayloadIdentifier", "same-identifier")
     more = await former_desk.refuses(changed(former_desk.profile, lambda _, mdm: mdm.update(AccessRights=27)))
     assert (more.rule, "adds 8." in more.message) == ("rights-never-grow", True)
-    await former_desk.send(changed(former_desk.profile, lambda _, mdm: mdm.update(AccessRights=3)))
+    await _is_lost(former_desk, changed(former_desk.profile, lambda _, mdm: mdm.update(AccessRights=3)))
 
 
 @pytest.fixture
@@ -169,7 +177,7 @@ async def test_a_token_in_the_urls_is_the_devices_own(sit: Sit, live: Live, desk
         assert error.key.endswith(".ServerURL")
         assert token not in str(error)
         assert other not in str(error)
-    await desk.send(desk.profile)
+    await _is_lost(desk, desk.profile)
 
 
 async def test_a_user_is_not_managed_by_profile(desk: Desk) -> None:
@@ -330,10 +338,49 @@ async def test_other_kept_profiles_go_to_a_device_of_a_former_mdm(former_desk: D
     assert await delivery.deliver(live, key, actor="test") == 1
 
 
-@pytest.mark.parametrize("changes", [{"topic": "other"}, {"invariants": "former:1"}, {"key": EnrollmentKey("another")}])
-async def test_what_was_judged_counts_for_the_enrollment_as_it_was(desk: Desk, changes: dict[str, Any]) -> None:
-    judged = await replacements.judge(desk.live.installation, "udid", InstallProfile(plistlib.dumps(desk.profile)))
-    assert judged is not None
-    judged.require(replace(desk.device, device_name="renamed"))
+async def _remove(desk: Desk, identifier: str, serial_number: str | None = None) -> str:
+    request = RemoveProfile(identifier)
+    sent = await device_commands.send(desk.live.installation, "udid", request, serial_number=serial_number, actor="test")
+    return sent.destroys
+
+
+OURS = "bramley.enrollment"
+
+
+@pytest.mark.parametrize(
+    "request_", [RemoveProfile(OURS), Raw("RemoveProfile", {"RequestType": "RemoveProfile", "Identifier": OURS})]
+)
+async def test_the_removal_of_the_enrollment_profile_must_be_meant(desk: Desk, request_: Request) -> None:
+    here = desk.live.installation
+    for serial in (None, "C02OTHER"):
+        with pytest.raises(Invalid, match="serial number"):
+            await device_commands.send(here, "udid", request_, serial_number=serial, actor="test")
+    assert await here.store.read(lambda tx: tx.commands.count_pending()) == 0
+    sent = await device_commands.send(here, "udid", request_, serial_number="udid", actor="test")
+    assert sent.destroys == "ends the device's enrollment"
+    assert await _remove(desk, "example.wifi") == ""
+
+
+async def test_so_must_that_of_the_one_that_a_former_mdm_enrolled_it_with(former_desk: Desk) -> None:
+    identifier = former_desk.profile["PayloadIdentifier"]
+    with pytest.raises(Invalid, match="serial number"):
+        await _remove(former_desk, identifier)
+    assert await _remove(former_desk, identifier, "udid") == "ends the device's enrollment"
+    assert await _remove(former_desk, OURS) == ""
+
+
+@pytest.mark.parametrize("invariants", [former_profiles.UNKNOWN, f"{former_profiles.UNKNOWN}:lost"])
+async def test_where_nobody_knows_which_that_is_any_removal_must_be_meant(desk: Desk, invariants: str) -> None:
+    await desk.change(invariants=invariants)
+    with pytest.raises(Invalid, match="serial number"):
+        await _remove(desk, "example.wifi")
+    assert "nobody knows" in await _remove(desk, "example.wifi", "udid")
+
+
+@pytest.mark.parametrize("changes", [{"invariants": "former:1"}, {"key": EnrollmentKey("another")}])
+async def test_a_removal_counts_for_the_enrollment_as_it_was(desk: Desk, changes: dict[str, Any]) -> None:
+    removal = await replacements.removal(desk.live.installation, "udid", RemoveProfile("example.wifi"))
+    assert removal is not None
+    removal.require_same(replace(desk.device, device_name="renamed"))
     with pytest.raises(Conflict, match="changed while"):
-        judged.require(replace(desk.device, **changes))
+        removal.require_same(replace(desk.device, **changes))

@@ -82,15 +82,15 @@ def read_file(path: Path, what: str, *, most: int) -> bytes:
     return content
 
 
-def read_password(path: Path | None) -> str | None:
-    """The first line of a password file; None without one."""
+def read_password(path: Path | None, what: str = "password file") -> str | None:
+    """The first line of a file with a password, or another secret; None without one."""
     if path is None:
         return None
-    line = read_file(path, "password file", most=64 * 1024).split(b"\n", 1)[0].removesuffix(b"\r")
+    line = read_file(path, what, most=64 * 1024).split(b"\n", 1)[0].removesuffix(b"\r")
     try:
         return line.decode()
     except UnicodeDecodeError:
-        raise BadInput(f"The password file {path} is not in UTF-8.", advice="Save it as plain text.") from None
+        raise BadInput(f"The {what} {path} is not in UTF-8.", advice="Save it as plain text.") from None
 
 
 def write_new(path: Path, content: bytes) -> None:

@@ -50,7 +50,7 @@ def lock(
     dry_run: DryRunOption = False,
 ) -> None:
     """Lock a device. A Mac restarts, and asks for a PIN, which is printed once and kept sealed."""
-    keys = {"Message": message, "PhoneNumber": phone, "PIN": read_password(pin_file)}
+    keys = {"Message": message, "PhoneNumber": phone, "PIN": read_password(pin_file, "PIN file")}
     request = build("DeviceLock", {key: value for key, value in keys.items() if value is not None})
     give(Session(ctx), device, request, serial=serial, wait=wait, push=not no_push, yes=yes, dry_run=dry_run)
 
@@ -68,7 +68,7 @@ def erase(
 ) -> None:
     """Erase a device. Some Macs ask for a PIN after that, which is printed once and kept sealed."""
     keys: dict[str, Any] = dict(map(assignment, assignments or ()))
-    if (given := read_password(pin_file)) is not None:
+    if (given := read_password(pin_file, "PIN file")) is not None:
         keys["PIN"] = given
     request = build("EraseDevice", keys)
     give(Session(ctx), device, request, serial=serial, wait=wait, push=not no_push, yes=yes, dry_run=dry_run)

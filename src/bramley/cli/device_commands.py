@@ -10,7 +10,7 @@ import typer
 
 from bramley.cli import answers
 from bramley.cli.arguments import DeviceArgument
-from bramley.cli.requests import Wanted, request_of, what_it_destroys
+from bramley.cli.requests import Wanted, may_destroy, request_of
 from bramley.cli.session import ACTOR, Session
 from bramley.cli.verbs import DryRunOption, Verb, YesOption
 from bramley.errors import BadInput, OutsideTrouble
@@ -21,7 +21,11 @@ from bramley.operations.device_commands import Sent
 from bramley.operations.installation import Installation
 
 SerialOption = Annotated[
-    str | None, typer.Option(help="With a lock or an erasure: the device's serial number once more (its id if it has told none).")
+    str | None,
+    typer.Option(
+        help="With a lock, an erasure or the end of the enrollment: the device's serial number once more (its id if it has told "
+        "none)."
+    ),
 ]
 SetOption = Annotated[
     list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key: KEY=TEXT or KEY:=JSON; repeatable.")
@@ -43,7 +47,12 @@ def command(
         str | None, typer.Argument(metavar="REQUEST_TYPE", help="Apple's name: DeviceInformation, InstallProfile, …")
     ] = None,
     assignments: SetOption = None,
-    profile: Annotated[Path | None, typer.Option(metavar="FILE", help="InstallProfile: the profile, signed or not.")] = None,
+    profile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="InstallProfile: the profile; a plain one is signed.")
+    ] = None,
+    as_is: Annotated[
+        bool, typer.Option("--as-is", help="InstallProfile: send the profile as it is, unchecked and not signed by Bramley.")
+    ] = False,
     identifier: Annotated[str | None, typer.Option(help="RemoveProfile: the PayloadIdentifier.")] = None,
     query: Annotated[list[str] | None, typer.Option(metavar="NAME", help="DeviceInformation: a property; repeatable.")] = None,
     password_file: Annotated[
@@ -66,7 +75,8 @@ def command(
     the command stays queued. Settings go by the names of their items: --set DeviceName=Reception --set Bluetooth:=false.
     """
     request = request_of(Wanted(request_type, assignments or (), profile, identifier, query or (), password_file, raw))
-    give(Session(ctx), device, request, serial=serial, wait=wait, push=not no_push, yes=yes, dry_run=dry_run)
+    push = not no_push
+    give(Session(ctx), device, request, serial=serial, as_is=as_is, wait=wait, push=push, yes=yes, dry_run=dry_run)
 
 
 def explain_(
@@ -102,16 +112,19 @@ def give(
     request: Request,
     *,
     serial: str | None = None,
+    as_is: bool = False,
     wait: int = 0,
     push: bool = True,
     yes: bool = False,
     dry_run: bool = False,
 ) -> None:
     """Sends a request to a device and tells what became of it; asks first where it destroys."""
-    output, danger = session.output, what_it_destroys(request)
+    output = session.output
 
     async def send(installation: Installation) -> Sent:
-        return await device_commands.send(installation, device, request, serial_number=serial, actor=ACTOR, push=push)
+        return await device_commands.send(
+            installation, device, request, serial_number=serial, as_is=as_is, actor=ACTOR, push=push
+        )
 
     async def send_and_wait(installation: Installation) -> Sent:
         sent = await send(installation)
@@ -119,14 +132,9 @@ def give(
         return replace(sent, command=await answers.wait_for(installation, sent.command, seconds=wait)) if wait else sent
 
     if dry_run:
-        tried = session.run(send, dry_run=True)
-        made = " A PIN would be made for it." if tried.pin is not None else ""
-        output.remark(f"This could be queued for {device}; nothing was changed.{made}")
-        _tell(session, device, replace(tried, pin=None))
-        output.line(plist.dumps(shown(request)).decode())
+        _show_tried(session, device, request, session.run(send, dry_run=True))
         return
-    if danger:
-        session.run(send, dry_run=True)  # nobody is asked about what cannot be
+    if may_destroy(request) and (danger := session.run(send, dry_run=True).destroys):  # nobody is asked about what cannot be
         session.confirm(f"{request.request_type} {danger}. Send it to {device}?", yes=yes)
     last = session.run(send_and_wait)
     answers.show(output, last.command, pin=last.pin)
@@ -139,9 +147,27 @@ def give(
         raise typer.Exit(1)
 
 
+def _show_tried(session: Session, device: str, request: Request, tried: Sent) -> None:
+    """What could be queued, without its secrets."""
+    made = ["A PIN would be made for it."] if tried.pin is not None else []
+    if session.output.as_json:
+        told = {"dry_run": True, "request_type": request.request_type, "command": shown(request)}
+        session.output.json(told | {"notes": [*_notes(tried), *made]})
+        return
+    session.output.remark(" ".join([f"This could be queued for {device}; nothing was changed.", *made]))
+    _tell(session, device, replace(tried, pin=None))
+    session.output.line(plist.dumps(shown(request)).decode())
+
+
+def _notes(sent: Sent) -> list[str]:
+    return [f"{each.path}: {each.words}".removeprefix(": ") for each in sent.notes]
+
+
 def _tell(session: Session, device: str, sent: Sent) -> None:
     """What is worth knowing before the answer comes, which may take long."""
-    for each in sent.notes:
-        session.output.remark(f"{each.path}: {each.words}".removeprefix(": "))
+    for note in _notes(sent):
+        session.output.remark(note)
     if sent.pin is not None:
-        session.output.remark(f"The Mac will ask for the PIN {sent.pin}. `bramley device pin {device}` tells it again.")
+        session.output.remark(
+            f"The Mac will ask for the PIN {sent.pin}. `bramley device pin {device} --reason WHY` tells it again."
+        )

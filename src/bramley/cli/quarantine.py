@@ -120,7 +120,7 @@ def _order(erase: bool, lock: bool, serial: str | None, pin_file: Path | None) -
         return None
     if serial is None:
         raise BadInput("Expected --serial with the device's serial number: what follows cannot be undone.")
-    return Order(Measure.ERASE if erase else Measure.LOCK, serial, read_password(pin_file))
+    return Order(Measure.ERASE if erase else Measure.LOCK, serial, read_password(pin_file, "PIN file"))
 
 
 def _question(device: str, order: Order | None) -> str:

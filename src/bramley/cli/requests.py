@@ -10,15 +10,9 @@ from typing import Any
 from bramley.cli.arguments import assignment, read_file, read_password
 from bramley.errors import BadInput
 from bramley.mdm import plist
-from bramley.mdm.commands import TABLE, Receiver, Request, build, read_raw, require
-from bramley.mdm.errors import BadMessage
-from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
-
-ENROLLMENT_PROFILE = f"{IDENTIFIER_PREFIX}.enrollment"
-"""PayloadIdentifier of the profile that an enrollment hangs on."""
+from bramley.mdm.commands import TABLE, Receiver, RemoveProfile, Request, build, read_raw, require
 
 LARGEST = 8 * 1024 * 1024
-_DER_SEQUENCE = b"\x30"
 
 _ABOUT = ("UDID", "SerialNumber", "DeviceName", "OSVersion", "BuildVersion", "ModelName", "ProductName", "IsSupervised")
 """What DeviceInformation asks for where nothing is named."""
@@ -47,12 +41,10 @@ def request_of(wanted: Wanted) -> Request:
     return request
 
 
-def what_it_destroys(request: Request) -> str:
-    """What cannot be undone about it; empty where nothing is."""
-    if request.request_type == "RemoveProfile" and request.to_plist().get("Identifier") == ENROLLMENT_PROFILE:
-        return "ends the device's enrollment"
+def may_destroy(request: Request) -> bool:
+    """Whether something about it may not be undone. Which profile a removal ends the enrollment with, its device decides."""
     known = TABLE.get(request.request_type)
-    return known.destroys if known is not None else ""
+    return request.request_type == RemoveProfile.request_type or (known is not None and bool(known.destroys))
 
 
 def _raw(wanted: Wanted) -> Request:
@@ -73,7 +65,7 @@ def _built(wanted: Wanted) -> Request:
         case "InstallProfile":
             if wanted.profile is None:
                 raise BadInput("InstallProfile needs --profile FILE.")
-            keys["Payload"] = _profile(wanted.profile)
+            keys["Payload"] = read_file(wanted.profile, "profile", most=LARGEST)
         case "RemoveProfile":
             if not wanted.identifier:
                 raise BadInput("RemoveProfile needs --identifier, the PayloadIdentifier of the profile.")
@@ -91,17 +83,3 @@ def _refuse_strays(wanted: Wanted) -> None:
     ):
         if given and wanted.request_type != belongs:
             raise BadInput(f"{option} belongs to {belongs}; the request type given is {wanted.request_type}.")
-
-
-def _profile(path: Path) -> bytes:
-    """A configuration profile: XML, or signed (DER CMS), which is taken as it is."""
-    content = read_file(path, "profile", most=LARGEST)
-    if content.startswith(_DER_SEQUENCE):
-        return content
-    try:
-        profile = plist.loads(content, max_bytes=LARGEST)
-    except BadMessage as error:
-        raise BadInput(f"{path} is neither a signed profile nor one in XML: {error.message}") from None
-    if not isinstance(profile, dict) or profile.get("PayloadType") != "Configuration":
-        raise BadInput(f"{path} is not a configuration profile: its PayloadType should be Configuration.")
-    return content

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from typing import Any, Final
 
 from bramley.mdm import plist
@@ -19,8 +20,11 @@ from bramley.model.events import Event, EventKind
 from bramley.operations import commands, devices, escrow_answers, identities, replacements
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation
+from bramley.operations.profiles import by_hand
 from bramley.operations.records import require_reason
+from bramley.operations.replacements import Removal
 from bramley.pki.keystore import Sealer
+from bramley.profiles.rules import Finding as ProfileFinding
 from bramley.storage.protocols import Tx
 
 _PIN_DIGITS: Final = 6
@@ -30,10 +34,14 @@ _LOOK_BACK: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """A queued command; `pin` is the one that was made for it here, to be shown once; `notes` are worth knowing."""
+    """A queued command; `pin` is the one that was made for it here, to be shown once; `notes` are worth knowing.
+
+    `destroys` says what cannot be undone about it, in words; empty where nothing is.
+    """
 
     command: Command
-    notes: Sequence[Finding] = ()
+    notes: Sequence[Finding | ProfileFinding] = ()
+    destroys: str = ""
     pin: str | None = field(default=None, repr=False)
 
 
@@ -51,35 +59,44 @@ async def send(
     request: Request,
     *,
     serial_number: str | None = None,
+    as_is: bool = False,
     actor: str,
     push: bool = True,
 ) -> Sent:
     """Queues a command that an operator gives, and a push to wake the device.
 
-    What destroys must come with the device's `serial_number` once more (its id, where it has told none). A Mac that is locked or
-    erased gets a PIN, unless one was given, and ClearPasscode the UnlockToken. Raises BadCommand for what breaks the table's
-    rules, or is nothing for this device; BadProfile for a profile that would change how the device was enrolled; Invalid for
-    another serial number; NotFound; Conflict for a device that has left, or whose UnlockToken is not known, and for a
-    RotateFileVaultKey whose new key nobody would keep.
+    What destroys, the removal of the enrollment profile too, must come with the device's `serial_number` once more (its id, where
+    it has told none). A Mac that is locked or erased gets a PIN, unless one was given, ClearPasscode the UnlockToken, and a plain
+    profile what `by_hand.prepare` does; with `as_is` it goes out octet for octet. Raises BadCommand for what breaks the table's
+    rules, or is nothing for this device; what `by_hand.prepare` raises; BadProfile and Invalid for a profile that concerns the
+    device's management; Invalid for another serial number; NotFound; Conflict for a device that has left, or whose UnlockToken is
+    not known, and for a RotateFileVaultKey whose new key nobody would keep.
     """
     escrow_answers.require_kept(request)
     now = installation.clock.now()
-    judged = await replacements.judge(installation, device, request)
+    await replacements.require_harmless(installation, device, request)
+    removal = await replacements.removal(installation, device, request)
+    ready = await by_hand.prepare(installation, device, request, as_is=as_is)
 
     def act(tx: Tx) -> Sent:
         enrollment = devices.resolve(tx, device)
         owner = identities.device_of(tx, enrollment)
-        if judged is not None:
-            judged.require(enrollment)
-        known = TABLE.get(request.request_type)
-        if known is not None and known.destroys:
-            require_meant(owner, serial_number, known.name)
-        filled, pin = fill(installation.sealer, owner, request)
-        notes = [*require(filled, _receiver(enrollment, owner), filled=True), *_missing_pin(owner, filled)]
+        if removal is not None:
+            removal.require_same(owner)
+        destroys = _destroys(request, removal)
+        if destroys:
+            require_meant(owner, serial_number, request.request_type)
+        filled, pin = fill(installation.sealer, owner, ready.request)
+        notes: list[Finding | ProfileFinding] = [
+            *ready.findings,
+            *_unknown(request.request_type),
+            *require(filled, _receiver(enrollment, owner), filled=True),
+            *_missing_pin(owner, filled),
+        ]
         queued = commands.queue(tx, installation.sealer, enrollment, filled, actor=actor, now=now)
         if push:
             leave_push(tx, enrollment.key, now)
-        return Sent(queued, notes, pin)
+        return Sent(queued, notes, destroys, pin)
 
     return await installation.store.run(act)
 
@@ -108,7 +125,10 @@ def require_meant(device: Enrollment, serial_number: str | None, what: str) -> N
     """Invalid unless the serial number is the device's, or its id where it has told none."""
     expected = device.serial_number or device.id or device.key
     if serial_number is None or not serial_number.strip():
-        raise Invalid(f"Expected the device's serial number with {what}: what follows cannot be undone.")
+        raise Invalid(
+            f"Expected the device's serial number with {what}: what follows cannot be undone.",
+            advice=f"Repeat it with --serial, in the API as serial_number. `bramley device show {device.id}` shows it.",
+        )
     if serial_number.strip().casefold() != expected.casefold():
         raise Invalid(
             f"The serial number given is not that of {device.id}; {what} was not sent.",
@@ -136,12 +156,27 @@ def fill(sealer: Sealer, device: Enrollment, request: Request) -> tuple[Request,
     return request, None
 
 
+def _destroys(request: Request, removal: Removal | None) -> str:
+    if removal is not None:
+        return removal.destroys
+    known = TABLE.get(request.request_type)
+    return known.destroys if known is not None else ""
+
+
 def _receiver(enrollment: Enrollment, device: Enrollment) -> Receiver:
     return Receiver(
         target_of(device.product_name, device.os_version),
         user_enrollment=device.enrollment_id is not None,
         user_channel=enrollment.parent is not None,
     )
+
+
+def _unknown(request_type: str) -> Iterator[Finding]:
+    if request_type not in TABLE:
+        name = request_type[:80]
+        near = get_close_matches(name, TABLE, 1)
+        words = f"Expected a type of the table; {name} is none{f', {near[0]} is one' if near else ''}. It goes out unchecked."
+        yield Finding(Severity.NOTE, "RequestType", Rule.ALLOWED_VALUE, words)
 
 
 def _missing_pin(device: Enrollment, request: Request) -> Iterator[Finding]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bramley.pki import certificates
 from bramley.sandbox.device import SimulatedDevice
 from tests.sandbox.tiny_server import TinyServer
@@ -11,8 +13,8 @@ from tests.sandbox.tiny_server import TinyServer
 WIFI = "o.network.wifi"
 
 
-def profile(server: TinyServer, challenge: str, uuid: str = "N") -> bytes:
-    content = {"URL": f"{server.url}/scep", "Challenge": challenge, "Keysize": 2048, "Subject": [[["2.5.4.5", "C02"]]]}
+def profile(server: TinyServer, challenge: str, uuid: str = "N", url: str = "") -> bytes:
+    content = {"URL": url or f"{server.url}/scep", "Challenge": challenge, "Keysize": 2048, "Subject": [[["2.5.4.5", "C02"]]]}
     common = {"PayloadType": "com.apple.security.scep", "PayloadIdentifier": f"{WIFI}.scep", "PayloadVersion": 1}
     return server.profile(WIFI, [{**common, "PayloadUUID": uuid, "PayloadContent": content}])
 
@@ -53,3 +55,21 @@ async def test_a_refused_one_leaves_what_was_there(device: SimulatedDevice, serv
     assert await listed(device, server) == held
     await device.check_out()
     assert device.holdings.network == {}
+
+
+@pytest.mark.parametrize("status", [None, 400, 401, 503])
+async def test_a_ca_that_does_not_answer_or_refuses_is_told_as_the_answer(
+    device: SimulatedDevice, server: TinyServer, status: int | None
+) -> None:
+    server.refuse = lambda request: status if request.path == "/ca" else None
+    url = "http://127.0.0.1:1/scep" if status is None else f"{server.url}/ca"
+    for identity in (profile(server, "x", url=url), _renewal(server, url)):
+        said = await answered(device, server, "InstallProfile", Payload=identity)
+        assert (said["Status"], said["ErrorChain"][0]["ErrorDomain"]) == ("Error", "MDM-SCEP")
+    assert device.enrolled
+    assert device.holdings.network == {}
+
+
+def _renewal(server: TinyServer, url: str) -> bytes:
+    server.signed = False
+    return server.enrollment_profile("renewal").replace(f"{server.url}/scep".encode(), url.encode())

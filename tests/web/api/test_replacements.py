@@ -1,4 +1,4 @@
-"""An operator's enrollment profile, by the API: the device's own goes out, one that it would refuse does not."""
+"""An operator's enrollment profile, by the API: neither one that the device would refuse goes out, nor its own."""
 
 from __future__ import annotations
 
@@ -32,4 +32,6 @@ async def test_what_the_device_would_refuse_is_not_sent(world: World, device: De
         assert path(after, key) in answer.json()["error"]
         assert rule in answer.json()["advice"]
     assert (await world.http.get(commands, headers=world.as_admin)).json() == []
-    assert (await send(fetched.content)).status_code == 201
+    lost = await send(fetched.content)
+    assert (lost.status_code, "identity renew" in lost.json()["advice"]) == (400, True)
+    assert (await world.http.get(commands, headers=world.as_admin)).json() == []

@@ -14,13 +14,13 @@ from bramley.model.events import Event, EventKind
 from bramley.model.jobs import Job
 from bramley.model.profiles import Assignment, Handling, Installation, InstallState, ProfileID, Scope, StoredProfile
 from bramley.operations import former_profiles
-from bramley.operations.enrollment_profiles import IDENTIFIER_PREFIX
 from bramley.operations.errors import Conflict, Invalid, NotFound
 from bramley.operations.installation import Installation as Here
+from bramley.operations.profiles.acceptance import accept
 from bramley.pki.keystore import Place
-from bramley.profiles import documents, validate, variables
+from bramley.profiles import documents, variables
 from bramley.profiles.documents import Document, DocumentKind
-from bramley.profiles.rules import Finding, signer
+from bramley.profiles.rules import Finding
 from bramley.storage.protocols import Tx
 
 FAN_OUT: Final = "profile-changed"
@@ -56,7 +56,7 @@ async def put(here: Here, data: bytes, *, name: str | None = None, encrypt: bool
     now = here.clock.now()
     # elsewhere: a profile may hold archives whose passwords are made costly to try
     document = await asyncio.to_thread(documents.read, data)
-    identifier, findings = _identifier(document), await asyncio.to_thread(_check, document, now)
+    identifier, findings = _identifier(document), await asyncio.to_thread(accept, document, now)
     scope = _scope(document)
     sha256 = hashlib.sha256(document.raw).hexdigest()
 
@@ -216,25 +216,4 @@ def _identifier(document: Document) -> str:
             "The whole profile is encrypted, its identifier too: this server could neither replace nor remove it.",
             advice="Encrypt its payloads alone, as Apple describes, or give it in clear.",
         )
-    if identifier == IDENTIFIER_PREFIX or identifier.startswith(f"{IDENTIFIER_PREFIX}."):
-        raise Invalid(
-            f"Identifiers that begin with {IDENTIFIER_PREFIX}. are this server's own; {identifier} came.",
-            advice="Give the profile another PayloadIdentifier.",
-        )
     return identifier
-
-
-def _check(document: Document, now: datetime) -> tuple[Finding, ...]:
-    """What deserves a look. Payloads that are encrypted cannot be looked into."""
-    content = document.content or {}
-    payloads = content.get("PayloadContent")
-    kinds = [each.get("PayloadType") for each in payloads if isinstance(each, dict)] if isinstance(payloads, list) else []
-    if "com.apple.mdm" in kinds:
-        raise Invalid(
-            "The profile has an MDM payload: a device that has one already refuses a second.",
-            advice="Enrollment profiles come from `bramley enroll link`.",
-        )
-    as_it_is = document.kind is not DocumentKind.PLAIN
-    found = (*signer.out_of_force(document.signer, now), *validate.check(content, as_it_is=as_it_is))
-    validate.refuse(found)
-    return found

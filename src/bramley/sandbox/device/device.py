@@ -246,7 +246,7 @@ class SimulatedDevice:
         """
         mdm, settings = require_enrollment(profile)
         self.mdm.require_same_enrollment(mdm)
-        identity = await self.holdings.take_identity(settings, self.behaviour.hardware_key)
+        identity = await self.holdings.take_identity_for_command(settings, self.behaviour.hardware_key)
         await self.authenticate(identity)
         for user in list(self.channels):
             await self.token_update(user, identity)

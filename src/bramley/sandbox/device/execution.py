@@ -47,7 +47,7 @@ OpenProfile = Callable[[bytes], Profile]
 async def execute(
     command: Mapping[str, Any], *, holdings: Holdings, knowledge: commands.Knowledge, renew: Renew, open_with: OpenProfile
 ) -> Outcome:
-    """Carries out one command. Raises only what ends the session: no answer from the server, or the end of enrollment."""
+    """Carries out one command. Raises only what ends the session: no answer from the MDM server, or the end of enrollment."""
     if not is_formed(command):
         return Outcome("CommandFormatError")
     request_type: str = command["RequestType"]

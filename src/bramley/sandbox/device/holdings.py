@@ -17,7 +17,7 @@ from bramley.pki.scep.client import SCEPClient
 from bramley.pki.scep.enrollment import temporary_signer
 from bramley.sandbox.device.profile import MDMSettings, PKCS12Settings, Profile, SCEPSettings
 from bramley.sandbox.device.transport import SCEPTransport, Transport
-from bramley.sandbox.errors import BadProfile, IdentityRefused, Unenrolled
+from bramley.sandbox.errors import BadProfile, IdentityRefused, ServerRefused, ServerUnreachable, Unenrolled
 from bramley.sandbox.signature import Identity
 
 IdentitySettings = SCEPSettings | PKCS12Settings
@@ -81,7 +81,7 @@ class Holdings:
             require_enrollment(profile)
             self._enrollment = profile.identifier
         elif (settings := profile.scep or profile.pkcs12) is not None:
-            other = await self.take_identity(settings)
+            other = await self.take_identity_for_command(settings)
         self.network.pop(profile.identifier, None)
         if other is not None:
             self.network[profile.identifier] = other
@@ -103,13 +103,23 @@ class Holdings:
         await self._trust()
 
     async def take_identity(self, settings: IdentitySettings, curve: KeyAlgorithm | None = None) -> Identity:
-        """The identity that a profile brings along, or has the device fetch. Raises BadProfile, IdentityRefused."""
+        """The identity that a profile brings along, or has the device fetch. Raises BadProfile, and as `fetch_identity`."""
         if isinstance(settings, PKCS12Settings):
             return await asyncio.to_thread(_unpacked, settings)
         return await self.fetch_identity(settings, curve)
 
+    async def take_identity_for_command(self, settings: IdentitySettings, curve: KeyAlgorithm | None = None) -> Identity:
+        """As `take_identity`. A CA that does not answer, or refuses, is IdentityRefused too: the command has to be answered.
+
+        Nor does 401 from a CA, which need not be the MDM server, end the enrollment.
+        """
+        try:
+            return await self.take_identity(settings, curve)
+        except (ServerRefused, ServerUnreachable, Unenrolled) as error:
+            raise IdentityRefused(f"No identity: {error.message}") from error
+
     async def fetch_identity(self, scep: SCEPSettings, curve: KeyAlgorithm | None = None) -> Identity:
-        """A new key and a certificate for it by SCEP (RFC 8894). Raises IdentityRefused.
+        """A new key and a certificate for it by SCEP (RFC 8894). Raises IdentityRefused, and as `Transport.deliver`.
 
         An identity that was already issued for this payload is used again: the challenge is spent, and a device that
         was interrupted between SCEP and Authenticate must be able to go on. With a `curve` the key is on it, and an RSA key

@@ -102,6 +102,7 @@ async def send_command(
         device,
         command_of(data),
         serial_number=data.serial_number,
+        as_is=data.as_is,
         actor=request.auth,
         push=data.push,
     )

@@ -34,6 +34,7 @@ class CommandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     In `keys`, data is base64, and Settings go by the names of their items. `queries`, `payload`, `identifier`
     and `managed_only` are Queries, Payload, Identifier and ManagedOnly. `password` becomes the passwordHash of the account
     that AccountConfiguration makes. `serial_number` repeats the device's (its id where it has told none) with what destroys.
+    A plain profile is checked, filled in and signed; with `as_is` it goes out as it is.
     `plist` is an XML property list, as text or in base64: a `Command` dictionary, or a whole message.
     """
 
@@ -46,6 +47,7 @@ class CommandBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     password: Annotated[str, Meta(max_length=1024)] | None = None
     plist: str | None = None
     serial_number: Annotated[str, Meta(max_length=512)] = ""
+    as_is: bool = False
     push: bool = True
 
     def __repr__(self) -> str:
