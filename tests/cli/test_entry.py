@@ -103,7 +103,7 @@ def test_a_reader_that_leaves_is_no_trouble() -> None:
         [sys.executable, "-m", "bramley", "settings"], stdout=writing, stderr=subprocess.PIPE, text=True, check=False
     )
     os.close(writing)
-    assert ended.returncode == 1
+    assert ended.returncode == 141
     assert ended.stderr == ""
 
 

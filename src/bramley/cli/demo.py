@@ -32,6 +32,7 @@ def demo(
     """Start a server, a stand-in for Apple's push service and simulated devices; enroll, command and renew; attack.
 
     Nothing leaves this machine and nothing of an installation is touched. Exits 1 if something went otherwise than it must.
+    With --json every step is a line of JSON, and the last one sums up.
     """
     from bramley.cli import logs
     from bramley.cli.demo_report import Report

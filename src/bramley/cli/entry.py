@@ -1,6 +1,6 @@
 """From the arguments to the exit code, with every error told in one line.
 
-0 done, 1 a check found something, 2 bad input or usage, 3 outside trouble or a bug, 130 interrupted.
+0 done, 1 a check found something, 2 bad input or usage, 3 outside trouble or a bug, 130 interrupted, 141 nobody reads on.
 """
 
 from __future__ import annotations
@@ -20,7 +20,10 @@ from bramley.cli.program import PROGRAM, app
 from bramley.cli.verbs import Invocation
 from bramley.errors import BadInput, BramleyError, OutsideTrouble
 
-DONE, FOUND, BAD_INPUT, TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
+DONE, BAD_INPUT, TROUBLE, INTERRUPTED = 0, 2, 3, 130
+
+UNREAD = 141
+"""What a shell calls a program that SIGPIPE has ended: most end so when whoever reads their output has left."""
 
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 """What a disk has against being written to: files, the database and messages say so themselves, so it is the output."""
@@ -42,9 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _usage(error, as_json=as_json)
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
-    except BrokenPipeError:
-        _drop_output()  # whoever read it has left
-        return FOUND
+    except (BrokenPipeError, SystemExit) as ended:
+        # the parser makes an exit of 1 of the former
+        if isinstance(ended, SystemExit) and not isinstance(ended.__context__, BrokenPipeError):
+            raise
+        _drop_output()
+        return UNREAD
     except Exception as error:
         if isinstance(error, OSError) and error.errno in _DISK:
             _drop_output()
