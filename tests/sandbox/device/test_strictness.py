@@ -228,6 +228,11 @@ class TestProfiles:
         with pytest.raises(BadProfile):
             opened(data)
 
+    @pytest.mark.parametrize("keys", [{}, {"IsEncrypted": False}, {"IsEncrypted": True, "PayloadContent": []}])
+    def test_an_encrypted_one_says_so_and_has_nothing_in_clear(self, keys: dict[str, Any]) -> None:
+        with pytest.raises(BadProfile, match="with IsEncrypted, and no payloads in clear"):
+            opened(profile(**{"PayloadContent": None, "EncryptedPayloadContent": b"x", **keys}))
+
     @pytest.mark.parametrize("uuid", ["ABSENT", "C", [], None])
     def test_an_escrow_payload_names_a_certificate(self, certificate: bytes, uuid: Any) -> None:
         payloads = escrow(certificate)
