@@ -169,4 +169,6 @@ def test_built_and_validated(profile: Run, desk: Path) -> None:
     assert profile("validate", "bad.mobileconfig", "--for", "BeOS").code == 2
     (desk / "bad.yaml").write_text("identifier: example.guests\nname: [\n")
     assert profile("build", "bad.yaml", "-o", "out").code == 2
+    nowhere = profile("build", "guests.yaml", "-o", "nowhere/out")
+    assert (nowhere.code, "There is no folder nowhere" in nowhere.err, (desk / "nowhere").exists()) == (2, True, False)
     assert not (desk / "out").exists()

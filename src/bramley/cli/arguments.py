@@ -93,13 +93,16 @@ def read_password(path: Path | None) -> str | None:
         raise BadInput(f"The password file {path} is not in UTF-8.", advice="Save it as plain text.") from None
 
 
-def write_new(path: Path, content: bytes) -> None:
-    """A new file for its owner only. BadInput where something is in the way."""
+def write_new(path: Path, content: bytes, *, make_folder: bool = False) -> None:
+    """A new file for its owner only. BadInput where something is in the way, or its folder is not there and not to be made."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if make_folder:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(content)
     except (FileExistsError, NotADirectoryError):
         raise BadInput(f"{path} cannot be written: something is in the way.", advice="Name another file.") from None
+    except FileNotFoundError:
+        raise BadInput(f"There is no folder {path.parent}.", advice="Make it, or name another place.") from None
     except OSError as error:
         raise OutsideTrouble(f"{path} cannot be written: {error.strerror}.", advice="Name another place.") from None
