@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 import socket
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -89,6 +91,16 @@ def test_a_disk_that_fills_up_changes_nothing(process: Run, run: Run, data: Path
     assert shown.code == 3
     assert "Traceback" not in shown.err
     assert run("events", "--data", data, "--json").json == before
+
+
+def test_output_to_a_full_disk(data: Path) -> None:
+    for options in ([], ["--json"]):
+        with Path("/dev/full").open("w") as full:
+            command = [sys.executable, "-m", "bramley", "certs", "list", "--data", str(data), *options]
+            ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        assert (ended.returncode, "cannot be written: No space left" in ended.stderr) == (3, True)
+        assert "Traceback" not in ended.stderr
+        assert "Exception ignored" not in ended.stderr
 
 
 def test_a_file_that_is_no_database(run: Run, data: Path) -> None:

@@ -389,7 +389,7 @@ def test_what_cannot_be_read_is_refused(text: bytes, name: str) -> None:
     ],
 )
 def test_of_two_values_for_one_key_none_is_taken(text: bytes, name: str) -> None:
-    with pytest.raises(BadProfile, match="ssid: .* came twice") as refused:
+    with pytest.raises(BadProfile, match=r"ssid: .* came twice") as refused:
         read_spec(text, name)
     assert (refused.value.key, refused.value.rule) == ("ssid", Rule.UNIQUE_KEY)
     assert "XYZZY" not in str(refused.value)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import traceback
@@ -20,6 +21,9 @@ from bramley.cli.verbs import Invocation
 from bramley.errors import BadInput, BramleyError, OutsideTrouble
 
 DONE, FOUND, BAD_INPUT, TROUBLE, INTERRUPTED = 0, 1, 2, 3, 130
+
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+"""What a disk has against being written to: files, the database and messages say so themselves, so it is the output."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,10 +43,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has left; Python must not complain about it when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # whoever read it has left
         return FOUND
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _DISK:
+            _drop_output()
+            advice = "Make room, or send the output elsewhere."
+            output.tell_error(f"What there is to say cannot be written: {error.strerror}.", advice, as_json=as_json)
+            return TROUBLE
         traceback.print_exc()
         output.tell_error(
             f"This is a bug in Bramley: {type(error).__name__}: {error}",
@@ -51,6 +59,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
         return TROUBLE
     return code if isinstance(code, int) else DONE
+
+
+def _drop_output() -> None:
+    """Python must not complain when it flushes at exit what cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: typer.TyperException, *, as_json: bool) -> int:
