@@ -13,15 +13,17 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, NoEncryption, PrivateFormat, pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 
 from bramley.cli import profile_package
-from bramley.operations.package_signers import DEVELOPER_ID_INSTALLER, INSTALLER_USAGE
-from bramley.pki import certificates, cms, keys, names
+from bramley.operations.package_signers import DEVELOPER_ID_INSTALLER, INSTALLER_USAGE, PackageSigner
+from bramley.operations.packages import sign_package
+from bramley.pki import certificates, cms, keys, names, xar
 from bramley.pki.keys import KeyAlgorithm, PrivateKey
 from tests.cli.kit import Result, Run
+from tests.operations.signer_kit import key_usage
 from tests.pki.xar.building import FILES, at, build
 
 PASSWORD = "correct horse"
@@ -46,6 +48,7 @@ def make(
     marks: tuple[str, ...] = (),
     usages: tuple[str, ...] = (),
     days: tuple[int, int] = (-1, 300),
+    signs: bool = True,
 ) -> Signed:
     """A certificate as Apple makes them, its marks critical."""
     subject = names.make(name)
@@ -63,6 +66,8 @@ def make(
         builder = builder.add_extension(x509.UnrecognizedExtension(ObjectIdentifier(mark), b"\x05\x00"), critical=True)
     if usages:
         builder = builder.add_extension(x509.ExtendedKeyUsage([ObjectIdentifier(usage) for usage in usages]), critical=True)
+    if not signs:
+        builder = builder.add_extension(key_usage(key_encipherment=True), critical=True)
     return Signed(builder.sign(issuer.key if issuer else key, hashes.SHA256()), key)
 
 
@@ -237,10 +242,19 @@ def test_other_certificates_sign_with_a_warning(
     assert words in ended.err
     assert "issuer of CN=Other is not included: CN=Root" in ended.err
     looked = run("profile", "sign-package", "--verify", tmp_path / "out.pkg", "--json")
-    assert (looked.code, looked.json["warnings"]) == (
-        0,
-        ["The issuer of CN=Other is not included: CN=Root. A device must have it."],
-    )
+    assert looked.code == 0
+    assert [f"warning: {each}" for each in looked.json["warnings"]] == ended.err.splitlines()
+
+
+def test_a_look_tells_of_a_signer_that_may_not_sign(
+    run: Run, root: Signed, rsa: PrivateKey, package: Path, tmp_path: Path
+) -> None:
+    mute, out = make("Mute", root, rsa, signs=False), tmp_path / "out.pkg"
+    assert isinstance(rsa, RSAPrivateKey)
+    signer = PackageSigner(xar.Identity(rsa, (mute.certificate, root.certificate)), ())
+    sign_package(package, out, signer, now=NOW, replace=False, stamp=None, dry_run=False, progress=lambda *_: None)
+    warnings = run("profile", "sign-package", "--verify", out, "--json").json["warnings"]
+    assert any("allows no signatures" in each for each in warnings)
 
 
 def below(root: Signed, rsa: PrivateKey, *, days: tuple[int, int]) -> tuple[Signed, ...]:
@@ -256,6 +270,7 @@ UNFIT: dict[str, tuple[Identity, str]] = {
     "to come": (lambda root, rsa: (make("Soon", root, rsa, days=(1, 9)), root), "begins on"),
     "below one that ended": (lambda root, rsa: below(root, rsa, days=(-9, -1)), "CN=CA ended on"),
     "a CA": (lambda root, rsa: (make("CA", root, rsa, ca=True), root), "is a CA"),
+    "no signatures": (lambda root, rsa: (make("Mute", root, rsa, signs=False), root), "allows no signatures"),
     "a weak key": (lambda root, _: (make("Weak", root, generate_private_key(65537, 1024)), root), "RSA, 1024 bits"),
     "an elliptic key": (lambda root, rsa: (make("EC", root, keys.generate(KeyAlgorithm.P_256)), root), "Expected an RSA key"),
 }

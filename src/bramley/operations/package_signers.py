@@ -33,6 +33,7 @@ _OTHERS: Final = (
     ("1.2.840.113635.100.4.9", "a Mac Installer Distribution certificate: Macs take it from the App Store only"),
 )
 _FOREIGN: Final = "not Apple's Developer ID Installer certificate: Macs take it only where a profile makes them trust its root"
+_MUTE: Final = "The key usage of {} allows no signatures (digitalSignature)."
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,15 +47,17 @@ class PackageSigner:
 def package_signer(bundle: Bundle, *, now: datetime) -> PackageSigner:
     """The identity of a key and its certificates, its chain put in order.
 
-    Raises Invalid for a key other than RSA, a certificate of a CA, one of the chain that is not valid at `now`,
-    and a Developer ID certificate whose intermediate is missing.
+    Raises Invalid for a key other than RSA, a certificate of a CA, one whose key usage allows no signatures, one of the chain
+    that is not valid at `now`, and a Developer ID certificate whose intermediate is missing.
     """
     leaf, key = bundle.certificate, bundle.key
     shown = names.text(leaf.subject)
     try:
         if chains.is_ca(leaf):
             raise Invalid(f"{shown} is a CA: it signs certificates.", advice="Give an installer certificate and its key.")
-        marks = _marks(leaf)
+        if not certificates.may_sign(leaf):
+            raise Invalid(_MUTE.format(shown), advice="Give an installer certificate and its key.")
+        warnings = objections(leaf)
     except BadCertificate as error:
         raise Invalid(f"{shown} cannot sign packages. {error.message}", advice=error.advice) from None
     if not isinstance(key, rsa.RSAPrivateKey):
@@ -65,16 +68,23 @@ def package_signer(bundle: Bundle, *, now: datetime) -> PackageSigner:
     chain = chains.chain_of(leaf, bundle.others)
     for each in chain:
         _require_in_force(each, now)
-    apple = {DEVELOPER_ID_INSTALLER, INSTALLER_USAGE} <= marks
-    if apple and len(chain) == 1:
+    if not warnings and len(chain) == 1:
         raise Invalid(
             f"The issuer of {shown} is missing: {names.text(leaf.issuer)}. Without it no Mac can tell whose package it is.",
             advice="Download it from https://www.apple.com/certificateauthority/ and give it as another --identity.",
         )
-    warnings = [] if apple else [f"{shown} is {next((text for mark, text in _OTHERS if mark in marks), _FOREIGN)}."]
-    if not apple:
+    if warnings:
         warnings += open_end(chain)
     return PackageSigner(xar.Identity(key, chain), tuple(warnings))
+
+
+def objections(leaf: x509.Certificate) -> list[str]:
+    """What a Mac may have against a signer's certificate by itself; nothing of a Developer ID Installer. BadCertificate."""
+    marks, shown = _marks(leaf), names.text(leaf.subject)
+    found = [] if certificates.may_sign(leaf) else [_MUTE.format(shown)]
+    if not {DEVELOPER_ID_INSTALLER, INSTALLER_USAGE} <= marks:
+        found.append(f"{shown} is {next((text for mark, text in _OTHERS if mark in marks), _FOREIGN)}.")
+    return found
 
 
 async def import_files(

@@ -21,9 +21,10 @@ from cryptography import x509
 
 from bramley.errors import OutsideTrouble
 from bramley.operations.errors import Conflict, Invalid
-from bramley.operations.package_signers import PackageSigner, open_end
+from bramley.operations.package_signers import PackageSigner, objections, open_end
 from bramley.operations.package_timestamps import Timestamp, of_proof, validity
 from bramley.pki import certificates, chains, names, xar
+from bramley.pki.errors import BadCertificate
 from bramley.pki.timestamps import VerifiedTimestamp
 
 _SHOWN: Final = 3
@@ -161,6 +162,10 @@ def _warnings(
             yield f"{validity(each)}; no timestamp that is believed here proves that it signed then."
     if not chain:
         return
+    try:
+        yield from objections(chain[0])
+    except BadCertificate as error:
+        yield f"What {names.text(chain[0].subject)} is for cannot be read. {error.message}"
     yield from open_end(chain)
     if certificates.sha256(chain[-1]) not in roots and chain[-1].subject == chain[-1].issuer:
         yield f"{names.text(chain[-1].subject)} is not a root of Apple's: a Mac must be told to trust it."
