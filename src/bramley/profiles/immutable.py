@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from bramley.mdm.plist import Kind, kind_of
+from bramley.profiles import addresses
 from bramley.profiles.enrollment import CHECK_IN_PATH, CONNECT_PATH, EnrollmentProfileSettings
 from bramley.profiles.errors import BadProfile
 from bramley.profiles.payloads import ALL_ACCESS_RIGHTS
@@ -153,7 +153,7 @@ def _is_number(rights: Any) -> bool:
 
 
 def _changed(before: Any, after: Any, *, url: bool) -> str:
-    expected, came = (_url(each) if url and isinstance(each, str) else _words(each) for each in (before, after))
+    expected, came = (repr(addresses.shown(each)) if url and isinstance(each, str) else _words(each) for each in (before, after))
     if expected == came:
         came = "another, which differs in what is not shown here,"
     return f"Expected {expected}, as before; {came} came."
@@ -165,13 +165,3 @@ def _words(value: Any) -> str:
     if Kind.INTEGER.holds(value) and value.bit_length() <= 64:
         return str(value)
     return "none" if value is None else f"a value of the type {kind_of(value)}"
-
-
-def _url(value: str) -> str:
-    """Where it leads, without a name, password or query in it."""
-    try:
-        parts = urlsplit(value)
-    except ValueError:
-        return "a URL that cannot be read"
-    shown = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
-    return repr(f"{shown[:_LONGEST]}?…" if parts.query else shown[:_LONGEST])

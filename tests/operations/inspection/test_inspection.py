@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import plistlib
 import shutil
 import subprocess
 import time
@@ -138,6 +139,53 @@ def test_without_the_password_it_is_locked_and_known_all_the_same(name: str, pas
     assert finding.what is KNOWN[name][0]
     assert finding.details["locked"] is True
     assert bool(finding.warnings) == (password is not None)
+
+
+def changed(files: Files, *further: dict[str, Any], **changes: Any) -> bytes:
+    """The profile, with other keys and further payloads."""
+    profile = plistlib.loads(files["profile"])
+    return plistlib.dumps({**profile, "PayloadContent": [*profile["PayloadContent"], *further], **changes})
+
+
+def test_an_identity_of_a_profile_is_opened_with_the_password_beside_it(files: Files) -> None:
+    archive = {"PayloadType": "com.apple.security.pkcs12", "PayloadContent": files["p12"]}
+    (*_, found) = inspect(changed(files, {**archive, "Password": PASSWORD}), password=None, now=NOW).inside
+    assert (found.what, found.details["locked"], found.not_after) == (What.PKCS12, False, NOW + timedelta(days=365))
+    assert [each.what for each in found.inside] == [What.CERTIFICATE, What.PRIVATE_KEY, What.CERTIFICATE]
+    assert PASSWORD not in everything(found)
+    for password in ({}, {"Password": "other"}):
+        (*_, found) = inspect(changed(files, {**archive, **password}), password=None, now=NOW).inside
+        assert (found.what, found.details["locked"], found.inside) == (What.PKCS12, True, ())
+    many = inspect(changed(files, *[{**archive, "Password": PASSWORD}] * 9), password=None, now=NOW)
+    assert sum(bool(each.inside) for each in many.inside) == 4
+
+
+def test_certificates_beyond_the_most_that_are_shown_are_told_of(files: Files) -> None:
+    root = {"PayloadType": "com.apple.security.root", "PayloadContent": files["root"]}
+    exactly = inspect(changed(files, *[root] * 99), password=None, now=NOW)
+    assert (len(exactly.inside), exactly.warnings) == (100, ())
+    for further in ([root] * 130, [{**root, "PayloadType": "com.apple.security.pem", "PayloadContent": files["root"] * 130}]):
+        found = inspect(changed(files, *further), password=None, now=NOW)
+        assert (len(found.inside), len(found.warnings)) == (100, 1)
+        assert "first 100 of its certificates" in found.warnings[0]
+
+
+def test_a_word_makes_no_push_request_of_a_profile(files: Files) -> None:
+    said = changed(files, PayloadDescription="no PushCertRequestCSR")
+    commented = files["profile"].replace(b"<dict>", b"<!-- PushCertRequestCSR --><dict>", 1)
+    for data in (said, commented, b64encode(said)):
+        assert inspect(data, password=None, now=NOW).what is What.PROFILE
+
+
+def test_urls_are_shown_without_what_may_be_secret(files: Files) -> None:
+    secret = "https://user:P12-SECRET@mdm.example/a?token=CHALLENGE-SECRET"
+    mdm = {"PayloadType": "com.apple.mdm", "ServerURL": secret, "CheckInURL": secret}
+    scep = {"PayloadType": "com.apple.security.scep", "PayloadContent": {"URL": secret}}
+    acme = {"PayloadType": "com.apple.security.acme", "DirectoryURL": secret}
+    found = inspect(changed(files, PayloadContent=[mdm, scep, acme]), password=None, now=NOW)
+    for name in ("server URL", "check in URL", "SCEP URL", "ACME directory"):
+        assert found.details[name] == "https://mdm.example/a?…"
+    assert not [each for each in SECRETS if each in everything(found)]
 
 
 def test_a_request_under_a_root_that_is_not_apples_is_warned_of(files: Files) -> None:

@@ -14,6 +14,9 @@ Details = Mapping[str, str | int | bool]
 MOST_INSIDE: Final = 100
 """Things inside of one that are looked at."""
 
+KEYS_OPENED: Final = 4
+"""Keys and archives of one file that are opened: each may cost seconds."""
+
 
 class What(StrEnum):
     """What a file, or a thing in it, is."""

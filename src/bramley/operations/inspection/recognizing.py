@@ -11,11 +11,11 @@ from warnings import catch_warnings, simplefilter
 
 from bramley.apple.push_certificate import APPLE_ROOTS
 from bramley.operations.inspection.certificates import of_certificate
-from bramley.operations.inspection.finding import MOST_INSIDE, Finding, Question, What, details
+from bramley.operations.inspection.finding import KEYS_OPENED, MOST_INSIDE, Finding, Question, What, details
 from bramley.operations.inspection.key_files import of_archive, of_private_key, of_public_key, of_ssh_key
 from bramley.operations.inspection.messages import of_enveloped, of_other, of_signed
 from bramley.operations.inspection.profiles import of_binary_plist, of_plist
-from bramley.operations.inspection.requests import MARK, of_push_request, of_request, of_revocation_list
+from bramley.operations.inspection.requests import of_push_request, of_request, of_revocation_list
 from bramley.operations.inspection.tokens import of_json, of_message
 from bramley.pki.errors import BadFile
 from bramley.pki.forms import BOM, KEYS, Form, form_of
@@ -24,8 +24,6 @@ from bramley.pki.pieces import Piece, take_apart
 LARGEST: Final = 50 * 1024 * 1024
 """Bytes in a file that is worth a look."""
 
-_KEYS_OPENED: Final = 4
-"""Keys of one file that are opened: each may cost seconds."""
 _FIRST_OCTETS: Final = 8
 
 
@@ -59,7 +57,7 @@ def _several(pieces: tuple[Piece, ...], question: Question) -> Finding:
     keys_seen = 0
     for piece in counted[:MOST_INSIDE]:
         keys_seen += piece.form in KEYS
-        if piece.form in KEYS and keys_seen > _KEYS_OPENED:
+        if piece.form in KEYS and keys_seen > KEYS_OPENED:
             inside.append(Finding(What.PRIVATE_KEY, "Not opened: there are many of them.", details=details(locked=True)))
         else:
             inside.append(_of_piece(piece, question))
@@ -158,8 +156,10 @@ def _in_base64(text: bytes, question: Question) -> Finding:
     except Base64Error:
         return _unknown(text, "It looks like base64 and cannot be decoded: it may be cut short.")
     form = form_of(content)
-    if MARK in content and form is Form.PLIST:
-        return of_push_request(text.removeprefix(BOM), question)
+    if form is Form.PLIST:
+        inner = question.inside(content)
+        if inner and inner[0].what is What.PUSH_REQUEST:
+            return of_push_request(text.removeprefix(BOM), question)
     if form is Form.SIGNED:
         return of_signed(content, question, in_base64=True)
     return _wrapped(content, text, "base64", question)
