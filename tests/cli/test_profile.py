@@ -133,6 +133,7 @@ def test_signed_and_inspected(profile: Run, run: Run, desk: Path) -> None:
     assert (seen["devices_show"], len(seen["chain"])) == ("Verified", 3)
     assert seen["file"]["what"] == "configuration profile"
     assert seen["file"]["inside"][0]["not_after"]
+    assert seen["file"]["details"]["signature"] == "good"
     elsewhere = run("profile", "inspect", "signed.mobileconfig", "--data", desk / "nowhere", "--json").json
     assert elsewhere["devices_show"] == "Unverified"
     assert profile("inspect", "wifi.mobileconfig", "--json").json["devices_show"] == "Not Signed"
@@ -141,6 +142,14 @@ def test_signed_and_inspected(profile: Run, run: Run, desk: Path) -> None:
     (desk / "changed.mobileconfig").write_bytes(changed)
     broken = profile("inspect", "changed.mobileconfig", "--json")
     assert (broken.code, broken.json["devices_show"]) == (1, "refused")
+
+
+def test_the_device_that_a_profile_is_encrypted_to_is_named(profile: Run) -> None:
+    assert profile("sign", "wifi.mobileconfig", "-o", "for.mobileconfig", "--device", UDID).code == 0
+    (named,) = profile("inspect", "for.mobileconfig", "--json").json["encrypted_to"]
+    assert named["device"] == UDID
+    assert f"encrypted to  {UDID}" in profile("inspect", "for.mobileconfig").out
+    assert profile("inspect", "cafe.mobileconfig", "--json").json["encrypted_to"] == []
 
 
 def test_signed_by_another_identity_without_an_installation(run: Run, desk: Path) -> None:

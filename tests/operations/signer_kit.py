@@ -40,6 +40,7 @@ def make(
     ca: bool = False,
     days: tuple[int, int] = (-1, 300),
     organization: str | None = None,
+    serial: int | None = None,
 ) -> Identity:
     """An identity; without an issuer one that vouches for itself. Further extensions are critical, as Apple's are."""
     subject = names.make(name, organization=organization) if organization else names.make(name)
@@ -48,7 +49,7 @@ def make(
         .subject_name(subject)
         .issuer_name(issuer.certificate.subject if issuer else subject)
         .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial or x509.random_serial_number())
         .not_valid_before(now + timedelta(days=days[0]))
         .not_valid_after(now + timedelta(days=days[1]))
         .add_extension(x509.BasicConstraints(ca, None), critical=True)

@@ -12,9 +12,12 @@ from cryptography import x509
 
 from bramley.errors import BadInput
 from bramley.model.enrollments import EnrollmentID
+from bramley.model.kinds import Kind
 from bramley.model.profiles import Handling, TargetKind
+from bramley.operations import records
 from bramley.operations.live import Live
 from bramley.operations.profiles import assigning, keeping, signing, verdict
+from bramley.operations.profiles.addressees import addressees
 from bramley.operations.profiles.assigning import Target
 from bramley.operations.profiles.verdict import Shown
 from bramley.operations.signers import Signer
@@ -26,6 +29,11 @@ from bramley.profiles.encrypt import ContentCipher, encrypt
 from bramley.profiles.errors import BadProfile, CannotSign, NoRecipient, UnknownVariable
 from bramley.profiles.sign import sign
 from tests.conftest import NOW
+from tests.operations.conftest import enrolled
+from tests.operations.signer_kit import PKI, make
+
+AES_128 = bytes.fromhex("060960864801650304 0102")
+"""aes128-CBC (RFC 3565), encoded; with 6 in the place of its 2 it is AES-128-GCM."""
 
 PAYLOAD = {
     "PayloadType": "com.apple.wifi.managed",
@@ -218,6 +226,28 @@ class TestOnCommand:
             signing.sign_file(with_payload(SSID_STR=7), pair, None, NOW)
 
 
+async def test_whose_certificate_a_profile_is_encrypted_to(live: Live, device_keys: list[Any]) -> None:
+    here, key = live.installation, await enrolled(live, device_keys[0], "UDID-1")
+    identity = await here.store.read(lambda tx: records.active(tx, Kind.DEVICE_IDENTITY, key))
+    assert identity is not None
+    assert identity.certificate is not None
+    known, pair = certificates.load(identity.certificate), live.current().signer
+    own = live.current().authorities.identity.authority.certificate
+    whole = cms.encrypt(written(), recipients=[own, known], cipher="aes-128-cbc")
+    elsewhere = make("Elsewhere", None, device_keys[1], NOW, serial=known.serial_number).certificate
+
+    async def named(data: bytes) -> list[str | None]:
+        document = documents.read(data)
+        return [each.id for each in await here.store.read(lambda tx: addressees(tx, document))]
+
+    for data in (encrypt(PROFILE, known), whole):
+        assert await named(data) == ["UDID-1"]
+        assert await named(sign(data, certificate=pair.certificate, key=pair.key, now=NOW)) == ["UDID-1"]
+    # only a CA's; of another issuer with the same serial number; with a cipher that is not read here; in clear
+    for data in (encrypt(PROFILE, own), encrypt(PROFILE, elsewhere), whole.replace(AES_128, AES_128[:-1] + b"\x06"), written()):
+        assert await named(data) == []
+
+
 class TestVerdict:
     def judge(self, live: Live, data: bytes, days: int = 0, public: tuple[x509.Certificate, ...] = ()) -> verdict.Verdict:
         ours = [live.current().authorities.root.certificate]
@@ -239,6 +269,15 @@ class TestVerdict:
         for certificate, key in ((pair.certificate, pair.key), (stranger.certificate, stranger.key)):
             judged = self.judge(live, sign(written(), certificate=certificate, key=key, now=NOW))
             assert (judged.shown, "whole chain" in judged.why) == (Shown.UNVERIFIED, True)
+
+    def test_whose_root_is_not_known_here(self, live: Live) -> None:
+        pki = PKI.at(NOW)
+        signer = pki.signer()
+        signed = sign(written(), certificate=signer.certificate, key=signer.key, chain=signer.above[:1], now=NOW)
+        judged = self.judge(live, signed)
+        assert (judged.shown, judged.chain) == (Shown.UNVERIFIED, (signer.certificate, pki.ca.certificate))
+        assert "CN=Cider Root, which issued CN=Cider CA, is neither enclosed nor a root that is known here." in judged.why
+        assert "--anchor names it" in judged.why
 
     def test_a_signer_that_has_ended(self, live: Live) -> None:
         pair = live.current().signer

@@ -6,6 +6,7 @@ import ssl
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -20,19 +21,31 @@ from bramley.cli.session import Session
 from bramley.cli.verbs import Verb
 from bramley.clock import SystemClock
 from bramley.errors import BadInput
+from bramley.model.enrollments import Enrollment
 from bramley.operations import inspection, signers
 from bramley.operations.installation import Absent, Installation
 from bramley.operations.live import Live
 from bramley.operations.profiles import signing, verdict
+from bramley.operations.profiles.addressees import addressees
 from bramley.operations.push.apple_cas import roots
 from bramley.operations.server_certificates import Pair
 from bramley.operations.signers import Signer
 from bramley.pki import certificates, names, pairs
 from bramley.pki.errors import BadCertificate
 from bramley.profiles import documents
-from bramley.profiles.documents import LARGEST
+from bramley.profiles.documents import LARGEST, Document
 from bramley.profiles.encrypt import ContentCipher
 from bramley.profiles.errors import BadProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What devices say of a profile and why, the signer's chain, and those devices of ours that it is encrypted to."""
+
+    shown: str
+    why: str
+    chain: Sequence[x509.Certificate] = ()
+    devices: Sequence[Enrollment] = ()
 
 
 def register(app: typer.Typer) -> None:
@@ -61,13 +74,16 @@ def inspect(
     except BadProfile as error:
         if not finding.any_broken:
             raise
-        _show(session, finding, ("refused", error.message), (), now)
+        _show(session, finding, Judged("refused", error.message), now)
         raise typer.Exit(1) from None
     extra = [
         certificate for each in anchor or () for certificate in pairs.read_certificates([read_file(each, "root", most=LARGEST)])
     ]
-    judged = verdict.judge(document, ours=[*_own_root(session), *extra], public=public_roots(), now=now)
-    _show(session, finding, (judged.shown, judged.why), judged.chain, now)
+    ours, devices = _known_here(session, document)
+    judged = verdict.judge(document, ours=[*ours, *extra], public=public_roots(), now=now)
+    if document.signed:  # whether to trust the signer is judged here, as it is not in a file by itself
+        finding = replace(finding, details={**finding.details, "signature": "good"})
+    _show(session, finding, Judged(judged.shown, judged.why, judged.chain, devices), now)
 
 
 def sign(
@@ -137,30 +153,43 @@ def sign(
 def _show(
     session: Session,
     finding: inspection.Finding,
-    shown: tuple[str, str],
-    chain: Sequence[x509.Certificate],
+    judged: Judged,
     now: datetime,
 ) -> None:
-    what, why = shown
-    links = [f"{names.text(each.subject)}, until {each.not_valid_after_utc:%Y-%m-%d}" for each in chain]
     if session.output.as_json:
-        told = {"devices_show": what, "why": why, "chain": [certificates.sha256(each) for each in chain]}
+        told = {
+            "devices_show": judged.shown,
+            "why": judged.why,
+            "chain": [certificates.sha256(each) for each in judged.chain],
+            "encrypted_to": [{"device": each.id, "name": each.device_name} for each in judged.devices],
+        }
         session.output.json(told | {"file": finding_as_json(finding, now)})
         return
-    session.output.fields("on devices", [("shown as", what), ("because", why), *(("chain", link) for link in links)])
+    links = [f"{names.text(each.subject)}, until {each.not_valid_after_utc:%Y-%m-%d}" for each in judged.chain]
+    devices = [" ".join(filter(None, (each.id or each.key, each.device_name))) for each in judged.devices]
+    session.output.fields(
+        "on devices",
+        [
+            ("shown as", judged.shown),
+            ("because", judged.why),
+            *(("chain", link) for link in links),
+            *(("encrypted to", device) for device in devices),
+        ],
+    )
     show_finding(session.output, finding, now)
 
 
-def _own_root(session: Session) -> list[x509.Certificate]:
-    """This installation's root; nothing where there is no installation."""
+def _known_here(session: Session, document: Document) -> tuple[list[x509.Certificate], list[Enrollment]]:
+    """This installation's root, and its devices that can open the profile; nothing where there is no installation."""
 
-    async def read(installation: Installation) -> list[x509.Certificate]:
-        return [(await Live.start(installation)).current().authorities.root.certificate]
+    async def read(installation: Installation) -> tuple[list[x509.Certificate], list[Enrollment]]:
+        root = (await Live.start(installation)).current().authorities.root.certificate
+        return [root], await installation.store.read(lambda tx: addressees(tx, document))
 
     try:
         return session.run(read)
     except Absent:
-        return []
+        return [], []
 
 
 def public_roots() -> list[x509.Certificate]:

@@ -71,10 +71,13 @@ def _unverified(
     except ChainError as error:
         if error.reason is not ChainReason.UNKNOWN_ISSUER:
             return Verdict(Shown.UNVERIFIED, error.message, (signer,))
-    others = [each for each in brought if each != signer]
-    missing = "a CA certificate is missing on the way to a root" if others else "no CA certificate comes with it"
-    why = f"It was issued by {names.text(signer.issuer)}, and {missing}: it should be signed with the whole chain."
-    return Verdict(Shown.UNVERIFIED, why, (signer,))
+    chain = chains.chain_of(signer, brought)
+    issuer = names.text(chain[-1].issuer)
+    why = (
+        f"{issuer}, which issued {names.text(chain[-1].subject)}, is neither enclosed nor a root that is known here. "
+        "If it is a root, --anchor names it; if not, the profile should be signed with the whole chain."
+    )
+    return Verdict(Shown.UNVERIFIED, why, chain)
 
 
 def _chain(

@@ -9,7 +9,7 @@ writes what they need (certificates in a given order) at the speed of the signat
 
 from bramley.pki.cms.ber import Limits
 from bramley.pki.cms.certs_only import certs_only, parse_certs_only
-from bramley.pki.cms.enveloped import Decrypted, decrypt, encrypt, is_for
+from bramley.pki.cms.enveloped import Decrypted, decrypt, encrypt, is_for, serials
 from bramley.pki.cms.errors import (
     CipherNotAllowed,
     CMSError,
@@ -53,6 +53,7 @@ __all__ = [
     "is_for",
     "parse_certs_only",
     "parse_signed_data",
+    "serials",
     "sign",
     "verify",
 ]

@@ -90,6 +90,14 @@ def is_for(data: bytes, certificate: x509.Certificate, *, limits: Limits = ber.D
     return True
 
 
+def serials(data: bytes, *, limits: Limits = ber.DEFAULT_LIMITS) -> tuple[int, ...]:
+    """The serial numbers by which an EnvelopedData names recipients' certificates, in its order. Raises as `decrypt`."""
+    recipients = _parse(Source(data, limits), allow_single_des=True).recipients
+    ids = [each.children[1] for each in recipients if each.tag == ber.SEQUENCE and len(each.children) > 1]
+    named = (each for each in ids if each.tag == ber.SEQUENCE)
+    return tuple(certificate_ids.read_issuer_and_serial(each.source, each.body, each.stop)[1] for each in named)
+
+
 def encrypt(
     content: bytes,
     *,
