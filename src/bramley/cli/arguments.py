@@ -93,9 +93,11 @@ def read_password(path: Path | None, what: str = "password file") -> str | None:
         raise BadInput(f"The {what} {path} is not in UTF-8.", advice="Save it as plain text.") from None
 
 
-def write_new(path: Path, content: bytes) -> None:
-    """A new file for its owner only. BadInput where something is in the way, or its folder is not there."""
+def write_new(path: Path, content: bytes, *, make_folder: bool = False) -> None:
+    """A new file for its owner only. BadInput where something is in the way, or its folder is not there and not to be made."""
     try:
+        if make_folder:
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
             file.write(content)
     except (FileExistsError, NotADirectoryError):

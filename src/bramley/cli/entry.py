@@ -28,6 +28,9 @@ UNREAD = 141
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
 """What a disk has against being written to: files, the database and messages say so themselves, so it is the output."""
 
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EFBIG})
+"""What a disk has against being written to: files, the database and messages say so themselves, so it is the output."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command with these arguments, by default those of the process, and returns the exit code."""

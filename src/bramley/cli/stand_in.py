@@ -78,6 +78,6 @@ def issue_push_certificate(ca: SandboxAppleCA, folder: Path, *, topic: str | Non
     key = keys.generate(keys.KeyAlgorithm.RSA_2048)
     issued = Issued(topic or new_topic(), folder / "push.pem", folder / "push.key")
     certificate = ca.issue_push_certificate(key.public_key(), topic=issued.topic, now=now)
-    write_new(issued.key, kept_files.key_pem(key))
+    write_new(issued.key, kept_files.key_pem(key), make_folder=True)
     write_new(issued.certificate, ca.chain_pem(certificate))
     return issued
