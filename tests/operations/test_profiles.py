@@ -122,19 +122,6 @@ async def test_what_somebody_signed_goes_out_as_it_is(live: Live, stranger: Auth
         await keeping.put(live.installation, bytes(changed), actor="test")
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [({"PayloadContent": [MDM]}, "MDM payload"), ({"PayloadIdentifier": "bramley.trust"}, "this server's own")],
-)
-async def test_a_signature_lets_nothing_pass_that_is_refused_in_clear(
-    live: Live, stranger: Authority, changes: dict[str, Any], words: str
-) -> None:
-    signed = sign(written(**changes), certificate=stranger.certificate, key=stranger.key, chain=stranger.chain, now=NOW)
-    with pytest.raises(BadInput, match=words):
-        await keeping.put(live.installation, signed, actor="test")
-    assert await keeping.listing(live.installation) == []
-
-
 async def test_what_is_encrypted_as_a_whole_has_no_identifier(live: Live) -> None:
     root = live.current().authorities.identity.authority.certificate
     with pytest.raises(BadInput, match="identifier"):
@@ -216,6 +203,19 @@ class TestOnCommand:
             signing.sign_file(written(), pair, stranger.certificate, NOW)
         with pytest.raises(BadProfile):
             signing.sign_file(with_payload(SSID_STR=7), pair, None, NOW)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"PayloadContent": [MDM]}, "MDM payload"), ({"PayloadIdentifier": "bramley.trust"}, "this server's own")],
+)
+async def test_a_signature_lets_nothing_pass_that_is_refused_in_clear(
+    live: Live, stranger: Authority, changes: dict[str, Any], words: str
+) -> None:
+    signed = sign(written(**changes), certificate=stranger.certificate, key=stranger.key, chain=stranger.chain, now=NOW)
+    with pytest.raises(BadInput, match=words):
+        await keeping.put(live.installation, signed, actor="test")
+    assert await keeping.listing(live.installation) == []
 
 
 class TestVerdict:
