@@ -163,19 +163,6 @@ async def test_what_somebody_signed_goes_out_as_it_is(live: Live, stranger: Auth
         await keeping.put(live.installation, bytes(changed), actor="test")
 
 
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [({"PayloadContent": [MDM]}, "MDM payload"), ({"PayloadIdentifier": "bramley.trust"}, "this server's own")],
-)
-async def test_a_signature_lets_nothing_pass_that_is_refused_in_clear(
-    live: Live, stranger: Authority, changes: dict[str, Any], words: str
-) -> None:
-    signed = sign(written(**changes), certificate=stranger.certificate, key=stranger.key, chain=stranger.chain, now=NOW)
-    with pytest.raises(BadInput, match=words):
-        await keeping.put(live.installation, signed, actor="test")
-    assert await keeping.listing(live.installation) == []
-
-
 @pytest.mark.parametrize(("days", "words"), [((-10, -5), "ended on"), ((5, 10), "begins on")])
 async def test_a_signer_out_of_force_is_refused(live: Live, days: tuple[int, int], words: str) -> None:
     signer = PKI.at(NOW).signer(days=days)
@@ -313,6 +300,19 @@ async def test_whose_certificate_a_profile_is_encrypted_to(live: Live, device_ke
     # only a CA's; of another issuer with the same serial number; with a cipher that is not read here; in clear
     for data in (encrypt(PROFILE, own), encrypt(PROFILE, elsewhere), whole.replace(AES_128, AES_128[:-1] + b"\x06"), written()):
         assert await named(data) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"PayloadContent": [MDM]}, "MDM payload"), ({"PayloadIdentifier": "bramley.trust"}, "this server's own")],
+)
+async def test_a_signature_lets_nothing_pass_that_is_refused_in_clear(
+    live: Live, stranger: Authority, changes: dict[str, Any], words: str
+) -> None:
+    signed = sign(written(**changes), certificate=stranger.certificate, key=stranger.key, chain=stranger.chain, now=NOW)
+    with pytest.raises(BadInput, match=words):
+        await keeping.put(live.installation, signed, actor="test")
+    assert await keeping.listing(live.installation) == []
 
 
 class TestVerdict:
