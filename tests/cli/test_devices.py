@@ -32,6 +32,20 @@ def test_a_device_is_listed_and_found(run: Run, data: Path) -> None:
     assert run("device", "list", "--state", "quarantined", "--data", data, "--json").json == []
 
 
+def test_tags_are_shown_with_their_device_and_find_it(run: Run, data: Path) -> None:
+    assert run("device", "list", "--data", data, "--json").json[0]["tags"] == []
+    assert "tags" not in run("device", "show", UDID, "--data", data).out
+    run("device", "tag", UDID, "--add", "staff", "--add", "lab", "--data", data)
+    (listed,) = run("device", "list", "--tag", "staff", "--data", data, "--json").json
+    assert (listed["id"], listed["tags"]) == (UDID, ["lab", "staff"])
+    assert run("device", "show", UDID, "--data", data, "--json").json["tags"] == ["lab", "staff"]
+    assert "lab, staff" in run("device", "show", UDID, "--data", data).out
+    none = run("device", "list", "--tag", "guests", "--data", data)
+    assert (none.code, none.out, none.err) == (0, "", "No such device has the tag guests.\n")
+    wrong = run("device", "list", "--tag", "Staff", "--data", data)
+    assert (wrong.code, "'Staff' came" in wrong.err) == (2, True)
+
+
 def test_what_a_device_says_cannot_steer_a_terminal(run: Run, data: Path) -> None:
     shown = run("device", "list", "--data", data)
     assert "Jo's \ufffd[31mMac" in shown.out

@@ -134,6 +134,27 @@ async def test_enrollments_are_found_by_state_and_text_page_by_page(store: Store
     assert await keys(limit=2, after=named[1].key) == ["3"]
 
 
+async def test_enrollments_are_found_by_tag(store: Store) -> None:
+    ann, bob, mac = enrollment("ann"), enrollment("bob", EnrollmentState.QUARANTINED), enrollment("mac")
+    gone = enrollment("gone", EnrollmentState.CHECKED_OUT, id=ann.id)
+    await store_all(store, ann, bob, mac, channel(mac, "zoe"), gone, enrollment("new", id=None))
+
+    def tag(tx: Tx) -> None:
+        for name, of in (("staff", ann), ("staff", bob), ("lab", bob), ("lab", mac)):
+            tx.tags.add(name, EnrollmentID(of.id or ""))
+
+    await store.run(tag)
+
+    async def found(tag: str, **conditions: Any) -> list[Enrollment]:
+        return list(await store.read(lambda tx: tx.enrollments.find(tag=tag, **conditions)))
+
+    assert await found("staff") == [ann, bob, gone], "a tag outlives an enrollment"
+    assert await found("lab") == [bob, mac], "a user channel has none"
+    assert await found("staff", state=EnrollmentState.ACTIVE) == [ann]
+    assert await found("staff", search="BOB") == await found("staff", limit=1, after=ann.key) == [bob]
+    assert await found("staf") == await found("") == []
+
+
 async def test_enrollments_are_counted_by_state(store: Store) -> None:
     assert await store.read(lambda tx: tx.enrollments.count()) == dict.fromkeys(EnrollmentState, 0)
     await store_all(store, enrollment("1"), enrollment("2"), enrollment("3", EnrollmentState.PENDING))

@@ -106,6 +106,11 @@ async def test_tags(store: Store) -> None:
     assert await store.read(lambda tx: tx.tags.devices("staff")) == ["A", "B"]
     assert await store.read(lambda tx: tx.tags.of(EnrollmentID("A"))) == ["lab", "staff"]
     assert await store.read(lambda tx: tx.tags.of(EnrollmentID("C"))) == []
+    asked = [EnrollmentID(name) for name in ("B", "A", "C")]
+    assert await store.read(lambda tx: tx.tags.of_each(asked)) == {"A": ["lab", "staff"], "B": ["staff"]}
+    assert await store.read(lambda tx: tx.tags.of_each([])) == {}
+    many = [EnrollmentID(f"{number}") for number in range(999)]
+    assert await store.read(lambda tx: tx.tags.of_each([*many, EnrollmentID("B")])) == {"B": ["staff"]}
     assert await store.read(lambda tx: tx.tags.count()) == {"lab": 1, "staff": 2}
 
 

@@ -132,8 +132,8 @@ async def test_what_is_no_identity_is_not_revoked(live: Live) -> None:
 
 async def test_profiles_fetched_and_never_used_stay_out_of_the_list(live: Live, device: EnrollmentKey) -> None:
     await challenge_for(live)
-    listed: list[Enrollment] = list(await devices.listing(live.installation))
-    assert [enrollment.key for enrollment in listed] == [device]
+    listed = await devices.listing(live.installation)
+    assert [each.enrollment.key for each in listed] == [device]
 
 
 async def test_an_identity_that_was_overtaken_before_its_first_use_ends_too(

@@ -15,7 +15,7 @@ from bramley.cli.verbs import DryRunOption, Verb, noun
 from bramley.model.enrollments import Enrollment, EnrollmentState, weakness
 from bramley.model.lineages import Version
 from bramley.operations import devices, identity_standing, pushing
-from bramley.operations.devices import DeviceDetail
+from bramley.operations.devices import DeviceDetail, Listed
 from bramley.operations.identity_standing import Renewal
 from bramley.operations.installation import Installation
 from bramley.operations.pushing import Asked
@@ -34,22 +34,23 @@ def list_(
         EnrollmentState | None, typer.Option(help="Only this state. Profiles fetched and never used are `pending`.")
     ] = None,
     search: Annotated[str | None, typer.Option(help="Part of the id, serial number or name.")] = None,
+    tag: Annotated[str | None, typer.Option(help="Only devices that have this tag.")] = None,
     limit: Annotated[int, typer.Option(min=1, max=1_000_000, help="At most so many.")] = 1000,
 ) -> None:
     """List devices and user channels."""
     session = Session(ctx)
 
-    async def read(installation: Installation) -> Sequence[Enrollment]:
-        return await devices.listing(installation, state=state, search=search, limit=limit)
+    async def read(installation: Installation) -> Sequence[Listed]:
+        return await devices.listing(installation, state=state, search=search, tag=tag, limit=limit)
 
     found = session.run(read)
     if session.output.as_json:
-        session.output.json([_as_json(enrollment) for enrollment in found])
+        session.output.json([_as_json(each.enrollment) | {"tags": list(each.tags)} for each in found])
         return
     session.output.table(
         ("device", "name", "serial number", "model", "OS", "state", "last seen (UTC)"),
-        [(e.id or e.key, _name(e), e.serial_number, e.product_name, e.os_version, e.state, e.last_seen_at) for e in found],
-        empty="No devices. `bramley enroll link` invites one.",
+        [_row(each.enrollment) for each in found],
+        empty=f"No such device has the tag {tag}." if tag else "No devices. `bramley enroll link` invites one.",
         spare=("model", "OS", "serial number"),
     )
     session.output.cut(found, limit)
@@ -59,8 +60,8 @@ def list_(
 def show(ctx: typer.Context, device: DeviceArgument) -> None:
     """Show one device.
 
-    What it says of itself, its identities and what it said to the last renewal, its user channels, its latest commands. Tokens
-    are never shown.
+    What it says of itself, its tags, its identities and what it said to the last renewal, its user channels, its latest commands.
+    Tokens are never shown.
     """
     session = Session(ctx)
 
@@ -72,6 +73,7 @@ def show(ctx: typer.Context, device: DeviceArgument) -> None:
         session.output.json(
             _as_json(detail.enrollment)
             | {
+                "tags": list(detail.tags),
                 "channels": [_as_json(channel) for channel in detail.channels],
                 "identities": [_identity_as_json(version) for version in detail.identities],
                 "identity_route": detail.route,
@@ -82,7 +84,7 @@ def show(ctx: typer.Context, device: DeviceArgument) -> None:
         )
         return
     output, enrollment = session.output, detail.enrollment
-    properties = _as_json(enrollment)
+    properties = _as_json(enrollment) | {"tags": ", ".join(detail.tags)}
     output.fields(str(enrollment.id or enrollment.key), [(name.replace("_", " "), value) for name, value in properties.items()])
     output.table(
         ("identity", "state", "begins (UTC)", "ends (UTC)"),
@@ -127,6 +129,10 @@ def push(
             session.output.line(f"{one.device}: {queued if one.queued else f'not possible: {one.why_not}'}")
     if not all(one.queued for one in asked):
         raise typer.Exit(1)
+
+
+def _row(e: Enrollment) -> tuple[object, ...]:
+    return e.id or e.key, _name(e), e.serial_number, e.product_name, e.os_version, e.state, e.last_seen_at
 
 
 def _name(enrollment: Enrollment) -> str | None:

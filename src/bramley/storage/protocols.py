@@ -12,7 +12,7 @@ On every database `fn`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, TypeVar
@@ -246,10 +246,11 @@ class Enrollments(Protocol):
         state: EnrollmentState | None = None,
         search: str | None = None,
         topic: str | None = None,
+        tag: str | None = None,
         limit: int = 1000,
         after: EnrollmentKey | None = None,
     ) -> Sequence[Enrollment]:
-        """In order of key; `search` is a part of id, serial number or device name."""
+        """In order of key; `search` is a part of id, serial number or device name. Only devices have a `tag`."""
         ...
 
     def count(self) -> dict[EnrollmentState, int]: ...
@@ -380,6 +381,10 @@ class Tags(Protocol):
 
     def remove(self, tag: str, device: EnrollmentID) -> bool: ...
     def of(self, device: EnrollmentID) -> Sequence[str]: ...
+    def of_each(self, devices: Sequence[EnrollmentID]) -> Mapping[EnrollmentID, Sequence[str]]:
+        """The tags of 1,000 devices at most, by one query; a device without any is left out."""
+        ...
+
     def devices(self, tag: str) -> Sequence[EnrollmentID]: ...
     def count(self) -> dict[str, int]:
         """How many devices have each tag."""

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from bramley.mdm.token_update import leave_delivery
 from bramley.model.commands import Command
@@ -13,14 +11,12 @@ from bramley.model.enrollments import Enrollment, EnrollmentID
 from bramley.model.events import Event, EventKind
 from bramley.model.profiles import Assignment, Installation, StoredProfile, TargetKind
 from bramley.operations import commands, devices
-from bramley.operations.errors import Conflict, Invalid
+from bramley.operations.errors import Conflict
 from bramley.operations.identities import device_of
 from bramley.operations.installation import Installation as Here
 from bramley.operations.profiles import channels, checking, keeping
 from bramley.operations.profiles.checking import PROFILES_LISTED
 from bramley.storage.protocols import Tx
-
-_TAG: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +72,7 @@ async def tag(here: Here, device: str, *, add: Sequence[str] = (), remove: Seque
     """Gives a device tags and takes others away; those it has now. Profiles follow."""
     now = here.clock.now()
     for each in (*add, *remove):
-        require_tag(each)
+        devices.require_tag(each)
 
     def act(tx: Tx) -> Sequence[str]:
         enrollment = _device(tx, device)
@@ -119,15 +115,9 @@ async def standing(here: Here, device: str) -> Sequence[tuple[StoredProfile, Ins
     return await here.store.read(read)
 
 
-def require_tag(name: str) -> None:
-    """Invalid unless it is 1 to 63 lower-case letters, digits, dots, hyphens and underscores, the first a letter or digit."""
-    if not _TAG.fullmatch(name):
-        raise Invalid(f"Expected a tag of lower-case letters, digits, dots, hyphens and underscores, 63 at most; {name!r} came.")
-
-
 def _resolved(tx: Tx, target: Target) -> str:
     if target.kind is TargetKind.TAG:
-        require_tag(target.name)
+        devices.require_tag(target.name)
         return target.name
     return _device(tx, target.name).id or ""
 

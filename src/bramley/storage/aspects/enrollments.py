@@ -16,6 +16,7 @@ from bramley.storage.errors import NotFound
 
 ENROLLMENTS = schema.enrollments
 BINDINGS = schema.bindings
+TAGS = schema.tags
 ENROLLMENT = columns_of(ENROLLMENTS, Enrollment)
 BINDING = columns_of(BINDINGS, Binding)
 CHECKED_OUT = schema.literal(EnrollmentState.CHECKED_OUT)
@@ -77,6 +78,7 @@ class SQLEnrollments:
         state: EnrollmentState | None = None,
         search: str | None = None,
         topic: str | None = None,
+        tag: str | None = None,
         limit: int = 1000,
         after: EnrollmentKey | None = None,
     ) -> Sequence[Enrollment]:
@@ -88,6 +90,8 @@ class SQLEnrollments:
             query = query.where(sa.or_(*(place.icontains(search, autoescape=True) for place in places)))
         if topic is not None:
             query = query.where(ENROLLMENTS.c.topic == topic)
+        if tag is not None:
+            query = query.where(ENROLLMENTS.c.id.in_(sa.select(TAGS.c.device).where(TAGS.c.tag == tag)))
         if after is not None:
             query = query.where(ENROLLMENTS.c.key > after)
         return self._all(query)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert  # SQLite speaks this ON CONFLICT too
@@ -67,6 +67,8 @@ COUNT = COUNT.group_by(INSTALLATIONS.c.state)
 ADD_TAG = insert(TAGS).on_conflict_do_nothing().returning(TAGS.c.tag)
 DROP_TAG = sa.delete(TAGS).where(TAGS.c.tag == sa.bindparam("which"), TAGS.c.device == sa.bindparam("whose"))
 TAGS_OF = HIS_TAGS.order_by(TAGS.c.tag)
+TAGS_OF_EACH = sa.select(TAGS.c.device, TAGS.c.tag).where(TAGS.c.device.in_(sa.bindparam("devices", expanding=True)))
+TAGS_OF_EACH = TAGS_OF_EACH.order_by(TAGS.c.tag)
 TAGGED = sa.select(TAGS.c.device).where(TAGS.c.tag == sa.bindparam("tag")).order_by(TAGS.c.device)
 COUNT_TAGS = sa.select(TAGS.c.tag, sa.func.count()).group_by(TAGS.c.tag).order_by(TAGS.c.tag)
 
@@ -146,6 +148,12 @@ class SQLTags:
 
     def of(self, device: EnrollmentID) -> Sequence[str]:
         return list(self._connection.execute(TAGS_OF, {"device": device}).scalars())
+
+    def of_each(self, devices: Sequence[EnrollmentID]) -> Mapping[EnrollmentID, Sequence[str]]:
+        found: dict[EnrollmentID, list[str]] = {}
+        for device, tag in self._connection.execute(TAGS_OF_EACH, {"devices": list(devices)}):
+            found.setdefault(device, []).append(tag)
+        return found
 
     def devices(self, tag: str) -> Sequence[EnrollmentID]:
         return list(self._connection.execute(TAGGED, {"tag": tag}).scalars())

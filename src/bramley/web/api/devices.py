@@ -28,8 +28,8 @@ from bramley.web.api.views import (
     CommandDetailView,
     CommandView,
     DeviceDetailView,
-    DeviceView,
     Page,
+    TaggedDeviceView,
     VersionView,
     next_after,
 )
@@ -66,18 +66,26 @@ async def list_devices(
     live: LiveServer,
     search: FromQuery[str | None] = None,
     enrollment_state: Annotated[EnrollmentState | None, QueryParameter(name="state")] = None,
+    tag: FromQuery[str | None] = None,
     limit: Limit = 100,
     after: FromQuery[str | None] = None,
-) -> Page[DeviceView]:
-    """Devices and user channels, in order of key; `search` is a part of id, serial number or device name."""
+) -> Page[TaggedDeviceView]:
+    """Devices and user channels, in order of key.
+
+    `search` is a part of id, serial number or device name; `tag` leaves the devices that have it.
+    """
     found = await devices.listing(
         live.installation,
         state=enrollment_state,
         search=search,
+        tag=tag,
         limit=limit,
         after=None if after is None else EnrollmentKey(after),
     )
-    return Page(items=[DeviceView.of(each) for each in found], next=next_after([each.key for each in found], limit))
+    return Page(
+        items=[TaggedDeviceView.tagged(each.enrollment, each.tags) for each in found],
+        next=next_after([each.enrollment.key for each in found], limit),
+    )
 
 
 @get("/devices/{device:str}")

@@ -71,6 +71,16 @@ class DeviceView(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+class TaggedDeviceView(DeviceView, frozen=True, kw_only=True):
+    """A device with its tags, in order, or a user channel, which has none."""
+
+    tags: list[str]
+
+    @classmethod
+    def tagged(cls, enrollment: Enrollment, tags: Sequence[str]) -> Self:
+        return cls(**msgspec.structs.asdict(DeviceView.of(enrollment)), tags=list(tags))
+
+
 class CommandView(msgspec.Struct, frozen=True, kw_only=True):
     """A command without its payload, which may hold secrets."""
 
@@ -181,7 +191,7 @@ class DeviceDetailView(msgspec.Struct, frozen=True, kw_only=True):
     `identity_route` is how its identities come, and `identity_weakness` what is weak about that; both may be empty.
     """
 
-    device: DeviceView
+    device: TaggedDeviceView
     channels: list[DeviceView]
     identities: list[VersionView]
     identity_route: str
@@ -191,7 +201,7 @@ class DeviceDetailView(msgspec.Struct, frozen=True, kw_only=True):
     @classmethod
     def of(cls, detail: DeviceDetail) -> Self:
         return cls(
-            device=DeviceView.of(detail.enrollment),
+            device=TaggedDeviceView.tagged(detail.enrollment, detail.tags),
             channels=[DeviceView.of(channel) for channel in detail.channels],
             identities=[VersionView.of(version) for version in detail.identities],
             identity_route=detail.route,
