@@ -44,7 +44,7 @@ end() {
     if [ -n "$kept" ]; then
         bramley profile unassign try.bramley.kept --device "$device"
         bramley profile remove try.bramley.kept --yes ||
-            echo "try.bramley.kept goes from $device once that is awake; then \`bramley profile remove try.bramley.kept\`" >&3
+            echo "try.bramley.kept goes from $device once that is awake: have it forgotten then, by profile remove" >&3
     fi >/dev/null 2>&1
     rm -rf "$folder"
 }
