@@ -77,7 +77,9 @@ def test_a_bad_template_is_refused_by_key(
 def test_assigned_renewed_listed_and_taken_away(network: Run, file: Path, snapshot: Callable[[], list[int]]) -> None:
     network("template", "add", file)
     before = snapshot()
-    assert network("assign", NAME, UDID, "--dry-run").out.endswith("(nothing was changed)\n")
+    assert network("assign", NAME, UDID, "--dry-run").out.endswith("InstallProfile would be queued (nothing was changed)\n")
+    (tried,) = network("assign", NAME, UDID, "--dry-run", "--json").json["sent"]
+    assert tried["command_uuid"] is None
     assert network("assign", NAME, UDID, "nobody").code == 2  # all or none
     assert snapshot() == before
     (sent,) = network("assign", NAME, UDID, "--json").json["sent"]

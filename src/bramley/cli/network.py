@@ -10,6 +10,7 @@ import typer
 from bramley.cli import network_template
 from bramley.cli.session import ACTOR, Session
 from bramley.cli.verbs import DryRunOption, Verb, YesOption, noun
+from bramley.model.commands import Command
 from bramley.model.lineages import RevocationReason, Version
 from bramley.operations.installation import Installation
 from bramley.operations.live import Live
@@ -79,7 +80,7 @@ def unassign(
                 "device_key": each.enrollment.key,
                 "device_id": each.enrollment.id,
                 "ended": [version.serial for version in each.ended],
-                "command_uuid": each.command and each.command.uuid,
+                "command_uuid": _uuid(each.command, dry_run),
             }
             for each in taken
         ]
@@ -169,16 +170,22 @@ def _sent(session: Session, sent: Sequence[Sent], dry_run: bool) -> None:
                 "device_id": each.enrollment.id,
                 "template": each.assignment.template,
                 "state": each.assignment.state,
-                "command_uuid": each.command and each.command.uuid,
+                "command_uuid": _uuid(each.command, dry_run),
             }
             for each in sent
         ]
         session.output.json({"dry_run": dry_run, "sent": rows})
         return
     for each in sent:
-        what = f"InstallProfile {each.command.uuid} is queued" if each.command else "has it already, or will have it"
+        queued = "InstallProfile would be queued" if dry_run else f"InstallProfile {_uuid(each.command, dry_run)} is queued"
+        what = queued if each.command else "has it already, or will have it"
         name = each.enrollment.id or each.enrollment.key
         session.output.line(f"{name}: {each.assignment.template}: {what}{_unchanged(dry_run)}")
+
+
+def _uuid(command: Command | None, dry_run: bool) -> str | None:
+    """What names the command; nothing for one that would have been queued, and is not there."""
+    return None if command is None or dry_run else command.uuid
 
 
 def _unchanged(dry_run: bool) -> str:

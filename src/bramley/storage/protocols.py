@@ -386,9 +386,6 @@ class Tags(Protocol):
         ...
 
     def devices(self, tag: str) -> Sequence[EnrollmentID]: ...
-    def count(self) -> dict[str, int]:
-        """How many devices have each tag."""
-        ...
 
 
 class RecoveryKeys(Protocol):

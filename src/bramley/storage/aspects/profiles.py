@@ -70,7 +70,6 @@ TAGS_OF = HIS_TAGS.order_by(TAGS.c.tag)
 TAGS_OF_EACH = sa.select(TAGS.c.device, TAGS.c.tag).where(TAGS.c.device.in_(sa.bindparam("devices", expanding=True)))
 TAGS_OF_EACH = TAGS_OF_EACH.order_by(TAGS.c.tag)
 TAGGED = sa.select(TAGS.c.device).where(TAGS.c.tag == sa.bindparam("tag")).order_by(TAGS.c.device)
-COUNT_TAGS = sa.select(TAGS.c.tag, sa.func.count()).group_by(TAGS.c.tag).order_by(TAGS.c.tag)
 
 
 class SQLProfiles:
@@ -157,6 +156,3 @@ class SQLTags:
 
     def devices(self, tag: str) -> Sequence[EnrollmentID]:
         return list(self._connection.execute(TAGGED, {"tag": tag}).scalars())
-
-    def count(self) -> dict[str, int]:
-        return {row[0]: row[1] for row in self._connection.execute(COUNT_TAGS)}
