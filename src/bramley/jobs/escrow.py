@@ -43,15 +43,18 @@ class Escrow:
 
         async def handle(jobs: Sequence[Job]) -> Sequence[Outcome]:
             outcomes = await handler(jobs)
-            now = self._live.installation.clock.now()
+            here, now = self._live.installation, self._live.installation.clock.now()
+            keys = dict.fromkeys(EnrollmentKey(job.args["enrollment_key"]) for job in jobs)
+            # hardly ever any: looking does not hold up who writes, and the job looks again
+            outlived = await here.store.read(lambda tx: [key for key in keys if escrow.is_outlived(tx, key)])
 
             def leave(tx: Tx) -> None:
-                for key in dict.fromkeys(EnrollmentKey(job.args["enrollment_key"]) for job in jobs):
-                    if escrow.is_outlived(tx, key):
-                        args, dedup_key = {"enrollment_key": key}, f"{ESCROW_OUTLIVED}:{key}"
-                        tx.jobs.add(Job(ESCROW_OUTLIVED, run_at=now, created_at=now, args=args, dedup_key=dedup_key))
+                for key in outlived:
+                    args, dedup_key = {"enrollment_key": key}, f"{ESCROW_OUTLIVED}:{key}"
+                    tx.jobs.add(Job(ESCROW_OUTLIVED, run_at=now, created_at=now, args=args, dedup_key=dedup_key))
 
-            await self._live.installation.store.run(leave)
+            if outlived:
+                await here.store.run(leave)
             return outcomes
 
         return handle
